@@ -1,0 +1,4 @@
+// Package client is the Go SDK: uploads, imports and the live stream over the
+// public REST and WebSocket API. `importer import` and the tests use it, and
+// integrators may. It knows the domain types and nothing of the server.
+package client
