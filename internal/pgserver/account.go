@@ -91,6 +91,18 @@ func (a account) own(path string) error {
 	return os.Lchown(path, int(a.uid), int(a.gid))
 }
 
+// owns checks that a cluster is the account's, as PostgreSQL insists.
+func (a account) owns(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if uid := owner(info); uid != a.uid {
+		return fmt.Errorf("%s belongs to uid %d, but PostgreSQL would run as %s: give it back with chown -R %s %s", dir, uid, a.name, a.name, dir)
+	}
+	return nil
+}
+
 // reach checks that the account can enter dir, and names the first parent that
 // bars it: 0700 on /root is the classic.
 func (a account) reach(dir string) error {

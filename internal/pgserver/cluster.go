@@ -104,6 +104,11 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if major != 0 {
+		if err := account.owns(layout.data); err != nil {
+			return nil, err
+		}
+	}
 	c := &Cluster{
 		log: o.Log, layout: layout, account: account, binary: binaries[0], throwaway: o.Throwaway, lock: lock,
 		dead: make(chan error, 1), hurry: make(chan struct{}), done: make(chan struct{}),

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -139,5 +141,30 @@ func TestClusterOfAnotherUser(t *testing.T) {
 	h := startHelper(t, nobody(t), root)
 	if !strings.Contains(h.Err, "belongs to another user") {
 		t.Errorf("got %q, want whose the cluster is", h.Err)
+	}
+
+	must(t, os.Chown(filepath.Join(root, "data"), 0, 0)) // a copy made by root, say
+	_, err := pgserver.Start(t.Context(), throwaway(t, root))
+	if err == nil || !strings.Contains(err.Error(), "chown -R ") {
+		t.Errorf("got %v, want it to say how to give the cluster back", err)
+	}
+}
+
+// A change of the owner takes everything else along.
+func TestChangedOwner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root changes the owner of a cluster")
+	}
+	root := openDir(t, 0)
+	must(t, start(t, root).Stop(t.Context()))
+	uid := nobody(t)
+	run(t, "chown", "-R", strconv.Itoa(uid), filepath.Join(root, "data"))
+	c := start(t, root)
+	connect(t, c.DSN()).must(t, "SELECT 1")
+	info, err := os.Stat(socketOf(t, c.DSN()))
+	must(t, err)
+	if got := int(info.Sys().(*syscall.Stat_t).Uid); got != uid {
+		t.Errorf("owner of the socket: got %d, want the new owner, %d", got, uid)
 	}
 }

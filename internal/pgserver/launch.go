@@ -98,7 +98,7 @@ func (c *Cluster) awaitReady(ctx context.Context, s *server, began time.Time) er
 		case <-s.exited:
 			return fmt.Errorf("postgres ended while starting: %w", s.cause())
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), s.shutdown(nil))
+			return errors.Join(ctx.Err(), s.shutdown(c.hurry))
 		case <-remind.C:
 			c.log.Info().Dur("for", time.Since(began)).Msg("PostgreSQL is still starting, maybe recovering from a crash")
 		case <-poll.C:

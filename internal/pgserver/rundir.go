@@ -45,9 +45,11 @@ func (c *Cluster) makeRunDir() error {
 	if err != nil {
 		return err
 	}
-	// In a shared /tmp somebody else may have come first.
-	if uid := owner(info); !info.IsDir() || uid != c.account.uid && uid != uint32(os.Geteuid()) {
-		return fmt.Errorf("%s is in the way: it is not a directory of %s's", dir, c.account.name)
+	// In /tmp, which everybody shares, somebody else may have come first.
+	uid := owner(info)
+	foreign := uid != c.account.uid && uid != uint32(os.Geteuid()) && dir == shortSocketDir(c.layout.root)
+	if !info.IsDir() || foreign {
+		return fmt.Errorf("%s is in the way: it is not a directory of %s's; remove it", dir, c.account.name)
 	}
 	if err := errors.Join(c.account.own(dir), os.Chmod(dir, 0o700)); err != nil {
 		return err
