@@ -1,0 +1,121 @@
+// Package httpd is the program's face on the network: the REST API, uploads,
+// the WebSocket and the dashboard's files. cmd/importer makes one Server and
+// hands it a listener. routes.go shows every route on one page.
+//
+// httpd turns requests into calls of the ports in the root package and errors
+// into answers; it holds no rule of the domain, keeps no state but the open
+// sockets and uploads, and never sees SQL or an actor.
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"importer"
+)
+
+// Options is what a Server is made of. Fields without a default are required,
+// Web and Ready excepted.
+type Options struct {
+	Imports   importer.ImportStore
+	Importer  importer.Importer
+	Hub       importer.Hub
+	Spool     importer.Spool
+	Node      uuid.UUID // owner of the uploads that arrive here
+	MaxUpload int64     // bytes
+
+	Web     http.Handler                // everything outside /api, /ws and health
+	Ready   func(context.Context) error // what /readyz asks; nil means always ready
+	Log     zerolog.Logger
+	Now     func() time.Time // default time.Now
+	Version string
+
+	UploadIdle time.Duration // how long an upload may send nothing; default a minute
+	Socket     SocketOptions
+}
+
+// Server answers requests until Shutdown.
+type Server struct {
+	Options
+	http      *http.Server
+	sockets   *sockets
+	transfers transfers
+}
+
+// New checks the options and builds the routes.
+func New(o Options) (*Server, error) {
+	var missing []error
+	for name, there := range map[string]bool{
+		"Imports": o.Imports != nil, "Importer": o.Importer != nil, "Hub": o.Hub != nil,
+		"Spool": o.Spool != nil, "Node": o.Node != uuid.Nil, "MaxUpload": o.MaxUpload > 0,
+	} {
+		if !there {
+			missing = append(missing, fmt.Errorf("httpd: Options.%s is missing", name))
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.UploadIdle <= 0 {
+		o.UploadIdle = time.Minute
+	}
+	s := &Server{Options: o, sockets: newSockets(o.Socket.withDefaults(), o.Hub, o.Log)}
+	routes, err := s.routes()
+	if err != nil {
+		return nil, err
+	}
+	s.http = &http.Server{
+		Handler: s.middleware(routes),
+		// No ReadTimeout and WriteTimeout: uploads and exports take as long as
+		// they take. The middleware and they set deadlines of their own.
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          nil,
+	}
+	return s, nil
+}
+
+// Handler returns all routes with their middleware.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Serve accepts connections until Shutdown, then returns nil. When ctx ends it
+// drops everything at once.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.http.Close()
+		s.sockets.closeNow()
+	})
+	defer stop()
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown stops accepting, says bye to the sockets and waits for requests to
+// end. What is left when ctx ends is dropped; an upload in parts goes on when
+// the server is back.
+func (s *Server) Shutdown(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.sockets.drain(ctx)
+	}()
+	err := s.http.Shutdown(ctx)
+	<-done
+	if err != nil {
+		err = errors.Join(fmt.Errorf("wait for requests: %w", err), s.http.Close())
+	}
+	return err
+}

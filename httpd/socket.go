@@ -1,0 +1,256 @@
+package httpd
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
+
+	"importer"
+)
+
+// SocketOptions are the limits of /ws; 0 means the default.
+type SocketOptions struct {
+	Ping     time.Duration // between heartbeats; 20 s
+	Pong     time.Duration // for the answer to one; 10 s
+	Coalesce time.Duration // least time between two messages to one client; 20 ms
+	Write    time.Duration // for one message to leave; 10 s
+	Drain    time.Duration // for clients to answer the close at shutdown; 3 s
+	Queue    int           // bytes that may wait for one client; 1 MiB
+}
+
+func (o SocketOptions) withDefaults() SocketOptions {
+	orDuration := func(d *time.Duration, otherwise time.Duration) {
+		if *d <= 0 {
+			*d = otherwise
+		}
+	}
+	orDuration(&o.Ping, 20*time.Second)
+	orDuration(&o.Pong, 10*time.Second)
+	orDuration(&o.Coalesce, 20*time.Millisecond)
+	orDuration(&o.Write, 10*time.Second)
+	orDuration(&o.Drain, 3*time.Second)
+	if o.Queue <= 0 {
+		o.Queue = 1 << 20
+	}
+	return o
+}
+
+const (
+	subprotocol = "importer.v1.json"
+
+	maxFrame   = 16 << 10 // bytes of a client's message
+	maxTopics  = 64       // a connection
+	maxTopic   = 128      // bytes of a topic's name
+	frameRate  = 20       // messages a second from a client
+	frameBurst = 50
+
+	// A kernel buffer that tunes itself holds megabytes of stale progress.
+	sendBuffer = 64 << 10
+
+	// At shutdown this many clients are sent away a second.
+	drainRate  = 500
+	drainSlice = 50
+)
+
+// Close codes of the protocol. 4000 to 4499 ask to come back, those from 4500
+// on to stay away.
+const (
+	closeRestart     websocket.StatusCode = 1012
+	closeSlow        websocket.StatusCode = 4000 // for the log: a full connection carries no close frame
+	closeNoPong      websocket.StatusCode = 4001
+	closeRate        websocket.StatusCode = 4003
+	closeBadMessage  websocket.StatusCode = 4500
+	closeSubprotocol websocket.StatusCode = 4503
+)
+
+// sockets is the handler of /ws and all its connections.
+type sockets struct {
+	options SocketOptions
+	hub     importer.Hub
+	log     zerolog.Logger
+	lastID  atomic.Int64
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+	empty  chan struct{} // closed when the last connection is gone after closed
+}
+
+func newSockets(o SocketOptions, hub importer.Hub, log zerolog.Logger) *sockets {
+	return &sockets{options: o, hub: hub, log: log, conns: map[*conn]struct{}{}, empty: make(chan struct{})}
+}
+
+// ServeHTTP accepts a connection, starts its reader and returns: an idle
+// connection costs one goroutine and no handler.
+func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.draining() {
+		fail(w, r, importer.Errorf(importer.Unavailable, "The server is shutting down; come back in a moment."))
+		return
+	}
+	if !sameOrigin(r) {
+		fail(w, r, importer.Errorf(importer.Forbidden, "Pages of %s may not connect here.", r.Header.Get("Origin")))
+		return
+	}
+	hijack := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol},
+		InsecureSkipVerify: true, // sameOrigin is stricter: it compares the scheme too
+	})
+	if err != nil {
+		zerolog.Ctx(r.Context()).Debug().Err(err).Msg("no websocket") // Accept has answered
+		return
+	}
+	if tcp, ok := hijack.tcp(); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer)
+	}
+	if ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "" {
+		go ws.Close(closeSubprotocol, "only "+subprotocol+" is spoken here")
+		return
+	}
+	c := newConn(s, ws, hijack, r.URL.Query().Get("ping") == "frame")
+	if !s.add(c) {
+		ws.CloseNow()
+		return
+	}
+	c.start()
+}
+
+func (s *sockets) draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *sockets) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *sockets) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.checkEmpty()
+}
+
+// close refuses further connections and returns those that are open.
+func (s *sockets) close() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		s.checkEmpty()
+	}
+	open := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		open = append(open, c)
+	}
+	return open
+}
+
+func (s *sockets) checkEmpty() {
+	if !s.closed || len(s.conns) > 0 {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// drain sends everybody away, in slices and with a time to come back at, so
+// that the next server is not overrun. Then it waits a moment for the clients
+// to hang up.
+func (s *sockets) drain(ctx context.Context) {
+	open := s.close()
+	after := max(time.Second, time.Duration(len(open))*time.Second/drainRate)
+	tick := time.NewTicker(time.Second * drainSlice / drainRate)
+	defer tick.Stop()
+	for i, c := range open {
+		c.bye("restart", after)
+		if (i+1)%drainSlice == 0 && !wait(ctx, tick.C) {
+			break
+		}
+	}
+	grace := time.NewTimer(s.options.Drain)
+	defer grace.Stop()
+	select {
+	case <-s.empty:
+	case <-grace.C:
+	case <-ctx.Done():
+	}
+	s.closeNow()
+	<-s.empty
+}
+
+// closeNow drops the connections that are left.
+func (s *sockets) closeNow() {
+	for _, c := range s.close() {
+		c.ws.CloseNow()
+	}
+}
+
+func wait(ctx context.Context, c <-chan time.Time) bool {
+	select {
+	case <-c:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// sameOrigin reports whether the request comes from one of our own pages, or
+// from no page at all. A proxy that ends TLS says so in X-Forwarded-Proto; no
+// page can set that header on a WebSocket.
+func sameOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Scheme == scheme && strings.EqualFold(u.Host, r.Host)
+}
+
+func (s *sockets) nextID() string { return "c_" + strconv.FormatInt(s.lastID.Add(1), 10) }
+
+// hijacker keeps hold of the connection under a WebSocket, for deadlines and
+// for a reset.
+type hijacker struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
+}
+
+func (h *hijacker) tcp() (*net.TCPConn, bool) {
+	conn := h.conn
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
+		conn = t.NetConn()
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	return tcp, ok
+}

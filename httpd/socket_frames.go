@@ -1,0 +1,133 @@
+package httpd
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"importer"
+)
+
+// The frames of importer.v1.json. Events and updates come encoded from the
+// hub; the rest is made here.
+
+// clientFrame is any frame of a client; Type says which fields count.
+type clientFrame struct {
+	Type  string           `json:"type"`
+	ID    int64            `json:"id"`
+	Topic string           `json:"topic"`
+	Since *importer.Cursor `json:"since"`
+}
+
+func parseFrame(b []byte) (clientFrame, bool) {
+	var f clientFrame
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 || b[0] != '{' || json.Unmarshal(b, &f) != nil {
+		return f, false
+	}
+	return f, true
+}
+
+var pingFrame = []byte(`{"type":"ping"}`)
+
+func helloFrame(id string, o SocketOptions) []byte {
+	return encode(struct {
+		Type   string         `json:"type"`
+		V      int            `json:"v"`
+		Conn   string         `json:"conn"`
+		PingMS int64          `json:"ping_ms"`
+		PongMS int64          `json:"pong_ms"`
+		Limits map[string]int `json:"limits"`
+	}{"hello", 1, id, o.Ping.Milliseconds(), o.Pong.Milliseconds(),
+		map[string]int{"frame": maxFrame, "topics": maxTopics, "queue": o.Queue}})
+}
+
+func byeFrame(reason string, after time.Duration) []byte {
+	return encode(struct {
+		Type      string   `json:"type"`
+		Code      int      `json:"code"`
+		Reason    string   `json:"reason"`
+		Reconnect bool     `json:"reconnect"`
+		AfterMS   [2]int64 `json:"after_ms"`
+	}{"bye", int(closeRestart), reason, true, [2]int64{0, after.Milliseconds()}})
+}
+
+type subscribedFrame struct {
+	Type      string            `json:"type"`
+	ID        int64             `json:"id"`
+	Topic     string            `json:"topic"`
+	Epoch     string            `json:"epoch"`
+	Seq       int64             `json:"seq"`
+	Recovered bool              `json:"recovered"`
+	Reason    string            `json:"reason,omitempty"`
+	Events    []json.RawMessage `json:"events,omitempty"`
+	Snapshot  json.RawMessage   `json:"snapshot,omitempty"`
+}
+
+// snapshotFrame answers with the state of a topic and its newest progress.
+func snapshotFrame(id int64, topic string, s importer.Snapshot, last *importer.Update, reason string) []byte {
+	data := s.Data
+	if last != nil {
+		fields := map[string]json.RawMessage{}
+		if json.Unmarshal(data, &fields) == nil {
+			fields["update"] = encode(last)
+			data = encode(fields)
+		}
+	}
+	return encode(subscribedFrame{Type: "subscribed", ID: id, Topic: topic, Epoch: s.Epoch, Seq: s.Seq, Reason: reason, Snapshot: data})
+}
+
+// replayFrame answers with the events that were missed.
+func replayFrame(id int64, topic string, s importer.Snapshot, events []json.RawMessage) []byte {
+	return encode(subscribedFrame{Type: "subscribed", ID: id, Topic: topic, Epoch: s.Epoch, Seq: s.Seq, Recovered: true, Events: events})
+}
+
+func updateFrame(u importer.Update) []byte {
+	return encode(struct {
+		Type string `json:"type"`
+		importer.Update
+	}{"update", u})
+}
+
+func answerFrame(kind string, id int64, topic string) []byte {
+	return encode(struct {
+		Type  string `json:"type"`
+		ID    int64  `json:"id"`
+		Topic string `json:"topic,omitempty"`
+	}{kind, id, topic})
+}
+
+func errorFrame(id int64, code importer.Code, message string) []byte {
+	return encode(struct {
+		Type    string        `json:"type"`
+		ID      int64         `json:"id"`
+		Code    importer.Code `json:"code"`
+		Message string        `json:"message"`
+	}{"error", id, code, message})
+}
+
+// encode is for our own structs, which always encode.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// join makes one message of one or more frames.
+func join(frames [][]byte) []byte {
+	if len(frames) == 1 {
+		return frames[0]
+	}
+	size := 1 + len(frames)
+	for _, f := range frames {
+		size += len(f)
+	}
+	b := make([]byte, 0, size)
+	for i, f := range frames {
+		b = append(b, "[,"[min(i, 1)])
+		b = append(b, f...)
+	}
+	return append(b, ']')
+}
