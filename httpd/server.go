@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -81,7 +82,7 @@ func New(o Options) (*Server, error) {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          nil,
+		ErrorLog:          log.New(o.Log.With().Str("from", "net/http").Logger(), "", 0),
 	}
 	return s, nil
 }
@@ -89,14 +90,11 @@ func New(o Options) (*Server, error) {
 // Handler returns all routes with their middleware.
 func (s *Server) Handler() http.Handler { return s.http.Handler }
 
-// Serve accepts connections until Shutdown, then returns nil. When ctx ends it
-// drops everything at once.
+// Serve accepts connections until Shutdown, then returns nil. Requests have
+// the values of ctx but do not end with it: ending them in order is what
+// Shutdown is for.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	stop := context.AfterFunc(ctx, func() {
-		s.http.Close()
-		s.sockets.closeNow()
-	})
-	defer stop()
+	s.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
