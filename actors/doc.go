@@ -1,0 +1,51 @@
+// Package actors runs imports and fans out what happens to them. httpd calls
+// it through importer.Importer and importer.Hub, which System implements; db
+// calls Publish after each commit. It never speaks HTTP and holds no SQL.
+//
+// The supervision tree; a file's prefix is its parent:
+//
+//	System
+//	├─ deadletters                  logs what reached nobody
+//	├─ hub                          topics, their events and their subscribers
+//	└─ imports                      claims by lease, places to run, housekeeping
+//	   └─ import      (one each)    supervisor: steps, lease, progress, outcome
+//	      ├─ parser   (one a pass)  file → chunks of rows
+//	      ├─ deduper                last row of a key wins; windows → batches
+//	      └─ writer   (×N)          batches → catalogue, one transaction each
+//
+// Rows flow down that list, and only credit flows back: the deduper asks the
+// parser for chunks while nothing waits for a writer, and a writer holds at
+// most two batches. So memory is bounded whatever the size of the file.
+//
+// An import reads its file twice. The scan, which runs while the file is
+// still uploading, finds the rows that later rows supersede and the rows to
+// reject, and makes the totals known; the write pass puts every key into the
+// catalogue once. Batches are numbered, and a number always stands for the
+// same rows, so whoever takes the import over scans again and writes only
+// what the ledger does not have.
+//
+// hollywood is our mailbox and scheduler. Life and death are the cell's
+// (cell.go), because hollywood's supervision is not safe: see there.
+package actors
+
+import "time"
+
+// How the actors are treated when they fail.
+var (
+	// The hub and the manager keep their state through a failure and drop the
+	// message at fault; there is nobody to escalate to.
+	hubSpec     = childSpec{name: "hub", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: 10 * time.Millisecond}
+	importsSpec = childSpec{name: "imports", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: 10 * time.Millisecond}
+
+	// A supervisor that crashes takes its pipeline with it, and its import
+	// fails.
+	importSpec = childSpec{name: "import", restart: temporary}
+
+	// What these know of the file cannot be rebuilt in place: they fail the
+	// attempt, and a retry goes on from the ledger.
+	parserSpec  = childSpec{name: "parser", restart: temporary}
+	deduperSpec = childSpec{name: "deduper", restart: temporary}
+
+	// The ledger makes it safe to give a writer the same batch again.
+	writerSpec = childSpec{name: "writer", restart: permanent, maxFailures: 5, window: time.Minute, backoff: 100 * time.Millisecond, redeliver: true}
+)

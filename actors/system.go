@@ -1,0 +1,149 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"importer"
+)
+
+// Options is what a System needs from outside.
+type Options struct {
+	Store    importer.ImportStore
+	Events   importer.EventLog
+	Spool    importer.Spool
+	OpenRows importer.OpenRows
+	Node     uuid.UUID // names this process as the owner of its claims
+
+	Writers      int   // an import; 0 means 4, or GOMAXPROCS when that is less
+	MaxImports   int   // that run at once here; 0 means 4
+	MaxFileBytes int64 // of a file, also after decompression; 0 means 2 GiB
+
+	Log zerolog.Logger
+	Now func() time.Time // nil means time.Now
+}
+
+// System runs imports and fans out what happens. It implements
+// importer.Importer and importer.Hub; their methods send a message and return.
+type System struct {
+	*settings
+	hub     pid
+	imports pid
+
+	closing sync.Once
+	closed  chan struct{} // the imports have ended
+}
+
+// settings is what every actor may look at.
+type settings struct {
+	Options
+	*house
+}
+
+var (
+	_ importer.Importer = (*System)(nil)
+	_ importer.Hub      = (*System)(nil)
+)
+
+// Start spawns the hub and the imports manager, which claims work at once.
+//
+// hollywood logs through slog's default logger, so Start points that at
+// Options.Log.
+func Start(o Options) (*System, error) {
+	if o.Store == nil || o.Events == nil || o.Spool == nil || o.OpenRows == nil || o.Node == uuid.Nil {
+		return nil, errors.New("actors: Store, Events, Spool, OpenRows and Node are required")
+	}
+	if o.Writers <= 0 {
+		o.Writers = min(4, runtime.GOMAXPROCS(0))
+	}
+	if o.MaxImports <= 0 {
+		o.MaxImports = 4
+	}
+	if o.MaxFileBytes <= 0 {
+		o.MaxFileBytes = 2 << 30
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	slog.SetDefault(slog.New(zerolog.NewSlogHandler(o.Log)))
+	engine, err := actor.NewEngine(actor.NewEngineConfig())
+	if err != nil {
+		return nil, fmt.Errorf("actor engine: %w", err)
+	}
+	s := &System{
+		settings: &settings{o, &house{engine: engine, log: o.Log, now: o.Now}},
+		closed:   make(chan struct{}),
+	}
+	s.watchDeadLetters()
+	hub := newHub(s.settings)
+	s.hub = s.spawn(nil, hubSpec, func() behavior { return hub })
+	imports := newImports(s.settings, s.hub)
+	s.imports = s.spawn(nil, importsSpec, func() behavior { return imports })
+	return s, nil
+}
+
+// Shutdown refuses new work, ends the attempts that run, gives their leases
+// back and waits until nothing is left, or until ctx ends. It may be called
+// again.
+func (s *System) Shutdown(ctx context.Context) error {
+	s.closing.Do(func() { s.send(s.imports, shutDown{s.closed}) })
+	select {
+	case <-s.closed:
+	case <-ctx.Done():
+		return fmt.Errorf("end imports: %w", ctx.Err())
+	}
+	gone := make(chan struct{})
+	go func() {
+		s.live.Wait()
+		close(gone)
+	}()
+	s.reap(s.imports)
+	s.reap(s.hub)
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("await actors: %w", ctx.Err())
+	}
+}
+
+// Begin starts to scan a file that is still uploading.
+func (s *System) Begin(c importer.Claim) { s.send(s.imports, begin{c}) }
+
+// Wake looks for work now: an upload is whole, or a retry is due.
+func (s *System) Wake(id uuid.UUID) { s.send(s.imports, wake{id}) }
+
+// Stop ends the local work of an import that was cancelled.
+func (s *System) Stop(id uuid.UUID) { s.send(s.imports, halt{id}) }
+
+// Received says how many bytes of an upload have arrived so far.
+func (s *System) Received(id uuid.UUID, bytes int64) { s.send(s.imports, received{id, bytes}) }
+
+// Publish hands on events that are committed, in any order. An event that
+// comes twice is passed on once.
+func (s *System) Publish(events []importer.Event) {
+	if len(events) > 0 {
+		s.send(s.hub, publish{slices.Clone(events)})
+	}
+}
+
+// Subscribe implements importer.Hub.
+func (s *System) Subscribe(topic string, since *importer.Cursor, sub importer.Subscriber) {
+	s.send(s.hub, subscribe{topic, since, sub})
+}
+
+// Unsubscribe implements importer.Hub. A call that was under way may still
+// reach the subscriber.
+func (s *System) Unsubscribe(topic string, sub importer.Subscriber) {
+	s.send(s.hub, unsubscribe{topic, sub})
+}
