@@ -1,7 +1,10 @@
 package db_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"importer/db/dbtest"
 )
@@ -13,4 +16,15 @@ func TestPing(t *testing.T) {
 	if err := dbtest.Open(t).Ping(t.Context()); err != nil {
 		t.Errorf("got %v, want an answer", err)
 	}
+}
+
+// connect opens a connection to look behind the package's back.
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
 }
