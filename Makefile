@@ -1,0 +1,75 @@
+# Product Importer: `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOL    := go tool -modfile=tools.mod
+WEB     := client/web
+WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
+GO_SRC   = $(shell find . -name '*.go' -not -path './$(WEB)/node_modules/*') migrations/*.sql go.mod
+
+.PHONY: help run build web pg-tools test race e2e lint fmt verify bench fuzz dev clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+run: build pg-tools ## build everything and start it; prints one URL
+	@exec bin/importer serve
+
+build: bin/importer ## the dashboard and the binary, in bin/
+
+bin/importer: $(GO_SRC) $(WEB)/dist/index.html
+	@echo "Building bin/importer"
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/importer
+
+web: $(WEB)/dist/index.html ## the dashboard alone
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB_SRC)
+	@echo "Building the dashboard"
+	@cd $(WEB) && npm run --silent build -- --logLevel warn
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@echo "Installing the dashboard's packages"
+	@cd $(WEB) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+pg-tools: bin/importer ## Postgres binaries in .tools/, if the machine has none
+	@scripts/pg-tools
+
+dev: build pg-tools ## the server, and Vite with hot reload in front of it
+	@scripts/dev
+
+test: ## everything: Go with the race detector, the dashboard, a real browser; one summary
+	@scripts/test
+
+race: ## the Go tests alone
+	@go test -race ./...
+
+e2e: build pg-tools ## the browser tests alone
+	@scripts/chromium && cd $(WEB) && npm run --silent e2e
+
+fmt: ## format the Go code
+	@gofmt -w $$(git ls-files '*.go')
+
+lint: ## vet and staticcheck
+	@go vet ./... && $(TOOL) staticcheck ./...
+
+verify: web ## what must hold before a commit: format, lint, architecture, tidy modules
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run make fmt"; exit 1; }
+	@go vet ./...
+	@$(TOOL) staticcheck ./...
+	@go test -run 'Architecture|Judge' .
+	@go mod tidy -diff
+	@cd $(WEB) && npm run --silent check
+	@! grep -n '"resolved"' $(WEB)/package-lock.json
+	@echo "verify: all good"
+
+bench: build ## the figures of the README, on this machine
+	@scripts/bench
+
+fuzz: ## fuzz the reader and the SKU key, a minute each
+	@go test -run '^$$' -fuzz FuzzSKUKey -fuzztime 60s .
+	@for f in $$(go test -list '^Fuzz' ./internal/csvfile | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s ./internal/csvfile || exit 1; done
+
+clean: ## remove what was built; never data
+	@rm -rf bin $(WEB)/node_modules && find $(WEB)/dist -mindepth 1 -not -name .gitkeep -delete

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/urfave/cli/v3"
+	"golang.org/x/term"
+)
+
+// config is what serve and migrate are told. A flag wins over the environment,
+// the environment over the default.
+type config struct {
+	addr        string
+	dataDir     string
+	databaseURL string
+	privatePG   string // auto or never
+	pgBin       string
+	maxUpload   int64
+	logLevel    string
+}
+
+func databaseFlags(c *config) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "data-dir", Usage: "private Postgres and uploads", Value: "./data", Sources: cli.EnvVars("IMPORTER_DATA_DIR"), Destination: &c.dataDir},
+		&cli.StringFlag{Name: "database-url", Usage: "Postgres to use; empty: a private one in the data directory", Sources: cli.EnvVars("DATABASE_URL"), Destination: &c.databaseURL},
+		&cli.StringFlag{Name: "private-pg", Usage: "auto, or never: refuse to start without a database URL", Value: "auto", Sources: cli.EnvVars("IMPORTER_PRIVATE_PG"), Destination: &c.privatePG},
+		&cli.StringFlag{Name: "pg-bin", Usage: "directory of the Postgres server binaries; empty: look for them", Sources: cli.EnvVars("IMPORTER_PG_BIN"), Destination: &c.pgBin},
+		&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error; empty: warn on a terminal, else info", Sources: cli.EnvVars("IMPORTER_LOG_LEVEL"), Destination: &c.logLevel},
+	}
+}
+
+func serveFlags(c *config) []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "addr", Usage: "address to listen on", Value: "127.0.0.1:8080", Sources: cli.EnvVars("IMPORTER_ADDR"), Destination: &c.addr},
+		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
+	}, databaseFlags(c)...)
+}
+
+// validate reports every problem at once.
+func (c *config) validate() error {
+	var problems []error
+	if !slices.Contains([]string{"auto", "never"}, c.privatePG) {
+		problems = append(problems, fmt.Errorf("private-pg is %q, want auto or never", c.privatePG))
+	}
+	if c.privatePG == "never" && c.databaseURL == "" {
+		problems = append(problems, errors.New("DATABASE_URL is not set, and IMPORTER_PRIVATE_PG=never forbids a private Postgres: set DATABASE_URL"))
+	}
+	if c.logLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.logLevel) {
+		problems = append(problems, fmt.Errorf("log level is %q, want debug, info, warn or error", c.logLevel))
+	}
+	return errors.Join(problems...)
+}
+
+func (c *config) validateServe() error {
+	problems := []error{c.validate()}
+	if c.maxUpload <= 0 {
+		problems = append(problems, fmt.Errorf("max-upload-bytes is %d, want more than 0", c.maxUpload))
+	}
+	problems = append(problems, checkAddr(c.addr))
+	return errors.Join(problems...)
+}
+
+// checkAddr refuses to be reachable from elsewhere: there is no sign-in yet,
+// so whoever reaches the port may change the catalogue.
+func checkAddr(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("addr is %q, want HOST:PORT like 127.0.0.1:8080", addr)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return fmt.Errorf("addr is %q, but without sign-in the server listens on this machine only: use 127.0.0.1, and a proxy that asks for credentials to let others in", addr)
+}
+
+// logger writes lines for people on a terminal and JSON elsewhere.
+func (c *config) logger(stderr io.Writer) zerolog.Logger {
+	level, terminal := zerolog.InfoLevel, isTerminal(stderr)
+	if terminal {
+		level = zerolog.WarnLevel
+		stderr = zerolog.ConsoleWriter{Out: stderr, TimeFormat: "15:04:05"}
+	}
+	if c.logLevel != "" {
+		level, _ = zerolog.ParseLevel(c.logLevel) // validated before
+	}
+	return zerolog.New(stderr).Level(level).With().Timestamp().Logger()
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// toolsDirs are the places where `make pg-tools` may have put Postgres
+// binaries: beside the checkout or beside the binary.
+func toolsDirs() []string {
+	dirs := []string{".tools"}
+	if exe, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Join(filepath.Dir(exe), "..", ".tools"))
+	}
+	return dirs
+}
+
+// displayURL is the address for a browser.
+func displayURL(a net.Addr) string {
+	return "http://" + strings.Replace(a.String(), "[::]", "localhost", 1)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"importer/db"
+	"importer/internal/pgserver"
+)
+
+// database is the Postgres the program works on, its own or another's.
+type database struct {
+	*db.DB
+	private *pgserver.Cluster // nil when DATABASE_URL names one
+}
+
+// openDatabase starts the private Postgres unless a URL is given, connects and
+// migrates. say gets one line for people about what takes a moment.
+func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Logger) (_ *database, err error) {
+	d := &database{}
+	defer func() {
+		if err != nil {
+			d.close(log)
+		}
+	}()
+	url := c.databaseURL
+	if url == "" {
+		fmt.Fprintf(say, "Starting the private Postgres in %s\n", c.dataDir)
+		d.private, err = pgserver.Start(ctx, pgserver.Options{
+			Root:      filepath.Join(c.dataDir, "postgres"),
+			BinDir:    c.pgBin,
+			ToolsDirs: toolsDirs(),
+			Log:       log.With().Str("component", "postgres").Logger(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		url = d.private.DSN()
+	}
+	d.DB, err = db.Open(db.Options{URL: url, Log: log, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	return d, d.Migrate(ctx)
+}
+
+// dead yields an error when the private Postgres could not be kept alive.
+func (d *database) dead() <-chan error {
+	if d.private == nil {
+		return nil
+	}
+	return d.private.Dead()
+}
+
+func (d *database) close(log zerolog.Logger) {
+	if d.DB != nil {
+		d.DB.Close()
+	}
+	if d.private == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := d.private.Stop(ctx); err != nil {
+		log.Error().Err(err).Msg("stop the private Postgres")
+	}
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+	"github.com/urfave/cli/v3"
+
+	"importer/actors"
+	"importer/client/web"
+	"importer/httpd"
+	"importer/internal/csvfile"
+	"importer/internal/spool"
+)
+
+// drainTime bounds the orderly end: imports hand over, sockets are told.
+const drainTime = 20 * time.Second
+
+func serveCommand(stdout, stderr io.Writer) *cli.Command {
+	var c config
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run the server and the dashboard",
+		Flags: serveFlags(&c),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Args().Present() {
+				return failed{exitUsage, fmt.Errorf("serve takes no arguments, got %q", cmd.Args().First())}
+			}
+			if err := c.validateServe(); err != nil {
+				return failed{exitUsage, err}
+			}
+			if err := serve(ctx, &c, stdout, c.logger(stderr)); err != nil {
+				return failed{exitFailed, err}
+			}
+			return nil
+		},
+	}
+}
+
+// serve runs until ctx ends or something it cannot do without is lost.
+func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger) error {
+	// First the port: whoever starts a second server should hear of that, not
+	// of a locked data directory.
+	listener, err := listen(ctx, c.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	store, err := openDatabase(ctx, c, stdout, log)
+	if err != nil {
+		return err
+	}
+	defer store.close(log)
+
+	files, err := spool.Open(filepath.Join(c.dataDir, "uploads"))
+	if err != nil {
+		return err
+	}
+	node := uuid.Must(uuid.NewV7())
+	system, err := actors.Start(actors.Options{
+		Store:        store,
+		Events:       store,
+		Spool:        files,
+		OpenRows:     csvfile.Open,
+		Node:         node,
+		MaxFileBytes: c.maxUpload,
+		Log:          log,
+		Now:          time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	store.OnCommit(system.Publish)
+
+	server, err := httpd.New(httpd.Options{
+		Imports:   store,
+		Importer:  system,
+		Hub:       system,
+		Spool:     files,
+		Node:      node,
+		MaxUpload: c.maxUpload,
+		Web:       web.Handler(),
+		Ready:     store.Ping,
+		Log:       log,
+		Now:       time.Now,
+		Version:   version,
+	})
+	if err != nil {
+		return err
+	}
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, listener) }()
+	fmt.Fprintf(stdout, "Product Importer is ready: %s\n", displayURL(listener.Addr()))
+	log.Info().Stringer("addr", listener.Addr()).Str("version", version).Stringer("node", node).Msg("ready")
+
+	var lost error
+	select {
+	case <-ctx.Done():
+	case lost = <-served:
+	case lost = <-store.dead():
+	}
+
+	// The imports first: their leases are free at once for another machine,
+	// and who watches still sees it happen.
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	return errors.Join(lost, system.Shutdown(drain), server.Shutdown(drain))
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program (perhaps another importer); stop that, or choose another port with --addr", addr)
+	}
+	return l, err
+}
