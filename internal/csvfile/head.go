@@ -101,7 +101,7 @@ func (r *reader) tryHeader(delimiter byte) (attempt, error) {
 	r.scan.delimiter, r.scan.header, r.scan.want = delimiter, true, [3]int{-1, -1, -1}
 	defer func() { r.scan.header = false }()
 	for {
-		if r.base+int64(r.start)-r.held > maxRecord {
+		if r.base+int64(r.start)-r.held > int64(r.scan.longest) {
 			return a, nil
 		}
 		rec, err := r.next()

@@ -19,7 +19,16 @@ var _ importer.OpenRows = Open
 // TooLarge and errors of the source, once every record that was read as a
 // whole before is through. Errors stay.
 func Open(source io.Reader, mapping map[string]string, limit int64) importer.RowReader {
-	return &reader{source: &counter{source: source}, mapping: mapping, limit: limit}
+	return newReader(source, mapping, limit, windowSize, maxRecord)
+}
+
+func newReader(source io.Reader, mapping map[string]string, limit int64, window, longest int) *reader {
+	return &reader{
+		records: newRecords(window, longest),
+		source:  &counter{source: source},
+		mapping: mapping,
+		limit:   limit,
+	}
 }
 
 // reader makes rows of records.
@@ -75,7 +84,7 @@ func (r *reader) open() (importer.Head, error) {
 		return importer.Head{}, err
 	}
 	r.encoding = enc
-	r.records = newRecords(text)
+	r.window.source = text
 	head, err := r.readHead()
 	if err != nil {
 		return head, err
@@ -208,13 +217,13 @@ func (r *reader) appendText(dst, text []byte) []byte {
 }
 
 // raw returns a copy of the record as UTF-8, or its bytes where they are not;
-// nil over maxRecord.
+// nil if that is too long.
 func (r *reader) raw(rec record) []byte {
 	if rec.dropped {
 		return nil
 	}
 	raw := r.appendText(make([]byte, 0, rec.to-rec.from), r.text(rec))
-	if len(raw) > maxRecord {
+	if len(raw) > r.scan.longest {
 		return nil
 	}
 	return raw

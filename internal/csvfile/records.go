@@ -26,9 +26,10 @@ type record struct {
 	dropped  bool   // too long even to be shown: from and to mean nothing
 }
 
-func newRecords(text io.Reader) records {
+func newRecords(window, longest int) records {
 	return records{
-		window: newWindow(text),
+		window: newWindow(window),
+		scan:   scanner{longest: longest},
 		quotes: mark{find: indexQuote},
 		nuls:   mark{find: indexNUL},
 		highs:  mark{find: indexHigh},
@@ -75,7 +76,7 @@ func (r *records) text(rec record) []byte { return r.buf[rec.from:rec.to] }
 func (r *records) plain() (record, bool) {
 	line := r.rest()
 	i := bytes.IndexByte(line, '\n')
-	if i < 0 || i > maxRecord || r.quotes.within(&r.window, r.start, r.start+i) {
+	if i < 0 || i > r.scan.longest || r.quotes.within(&r.window, r.start, r.start+i) {
 		return record{}, false
 	}
 	end := i
@@ -135,7 +136,7 @@ func (r *records) lose(v verdict) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	if end > maxRecord {
+	if end > r.scan.longest {
 		r.lines++
 		rec := record{line: r.lines, lost: lostReasons[v], dropped: true}
 		r.scan.cells = [3]cell{}
@@ -152,7 +153,7 @@ func (r *records) lose(v verdict) (record, error) {
 }
 
 // line finds the end of the physical line at the start of the window, or
-// returns an end over maxRecord.
+// returns an end over r.scan.longest.
 func (r *records) line() (end, next int, err error) {
 	searched := 0
 	for {
@@ -167,8 +168,8 @@ func (r *records) line() (end, next int, err error) {
 			return len(r.rest()), len(r.rest()), nil
 		}
 		// One byte of the line break may follow the longest record.
-		if searched = len(r.rest()); searched > maxRecord+1 {
-			return maxRecord + 1, 0, nil
+		if searched = len(r.rest()); searched > r.scan.longest+1 {
+			return r.scan.longest + 1, 0, nil
 		}
 		if err := r.fill(); err != nil && err != io.EOF {
 			return 0, 0, err

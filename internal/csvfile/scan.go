@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxRecord is the longest record, in bytes without its line break. Bytes are
-// those of the file, or of UTF-8 where the file is UTF-16.
+// maxRecord is the longest record that Open allows, in bytes without its line
+// break. Bytes are those of the file, or of UTF-8 where the file is UTF-16.
 const maxRecord = 4 << 20
 
 // maxColumns is how many columns of a header are told apart, which is as many
@@ -94,6 +94,7 @@ const (
 type scanner struct {
 	delimiter byte
 	breaks    breaks
+	longest   int    // bytes of a record
 	windows   bool   // the text is Windows-1252
 	want      [3]int // the columns of sku, name and description; -1 is none
 	width     int    // columns of the header
@@ -170,7 +171,7 @@ func (s *scanner) scan(b []byte, whole bool) verdict {
 				return s.finish(b, s.pos, s.pos+1)
 			}
 		}
-		if s.pos >= maxRecord {
+		if s.pos >= s.longest {
 			return tooLong
 		}
 		if s.state == afterQuote {
@@ -200,7 +201,7 @@ func (s *scanner) scan(b []byte, whole bool) verdict {
 
 // scanQuotes looks for the next quote. Its verdict is ended when it has one.
 func (s *scanner) scanQuotes(b []byte, whole bool) verdict {
-	inside := b[s.pos:min(len(b), maxRecord)]
+	inside := b[s.pos:min(len(b), s.longest)]
 	if known := int(s.doomed.at) - s.pos; known > 0 {
 		if i, _ := s.breaks.find(inside[:min(known, len(inside))]); i >= 0 {
 			if bytes.IndexByte(inside[:i], '"') < 0 {
@@ -217,7 +218,7 @@ func (s *scanner) scanQuotes(b []byte, whole bool) verdict {
 	}
 	s.pos += len(inside)
 	switch {
-	case len(b) > maxRecord:
+	case len(b) > s.longest:
 		return tooLong
 	case whole:
 		return unclosedQuote
@@ -256,8 +257,14 @@ func (s *scanner) endCell(b []byte, end int) {
 
 // split finds the cells of a record that has no quotes.
 func (s *scanner) split(record []byte) {
-	start := 0
+	start, last := 0, max(s.want[0], s.want[1], s.want[2])
 	for {
+		// Behind our last column nothing matters, unless there is too much.
+		if s.count == last+1 && !s.blank && !s.header {
+			if n := bytes.Count(record[start:], []byte{s.delimiter}); s.count+n < s.width {
+				return
+			}
+		}
 		i := bytes.IndexByte(record[start:], s.delimiter)
 		if i < 0 {
 			s.add(record, cell{start: start, end: len(record)})

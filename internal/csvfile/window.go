@@ -6,10 +6,8 @@ import (
 	"io"
 )
 
-const (
-	windowSize = 128 << 10
-	minFree    = 4 << 10 // room that every read gets
-)
+// windowSize is what nearly all files need; more is slower (cache).
+const windowSize = 128 << 10
 
 // window is the part of the text that is in memory: buf[start:end] is not
 // used up yet. It grows only while one record does not fit.
@@ -22,8 +20,8 @@ type window struct {
 	err        error // what the source ended with
 }
 
-func newWindow(source io.Reader) window {
-	return window{source: source, buf: make([]byte, windowSize), held: -1}
+func newWindow(size int) window {
+	return window{buf: make([]byte, size), held: -1}
 }
 
 // rest is the text in memory that is not used up.
@@ -37,7 +35,7 @@ func (w *window) fill() error {
 	if w.err != nil {
 		return w.err
 	}
-	if len(w.buf)-w.end < minFree {
+	if len(w.buf)-w.end < len(w.buf)/32 {
 		w.makeRoom()
 	}
 	for {
