@@ -69,7 +69,11 @@ func appendWindows1252(dst, text []byte) []byte {
 			return append(dst, text...)
 		}
 		dst = append(dst, text[:ascii]...)
-		dst = utf8.AppendRune(dst, charmap.Windows1252.DecodeByte(text[ascii]))
+		r := charmap.Windows1252.DecodeByte(text[ascii])
+		if r == utf8.RuneError {
+			r = rune(text[ascii])
+		}
+		dst = utf8.AppendRune(dst, r)
 		text = text[ascii+1:]
 	}
 	return dst

@@ -13,6 +13,7 @@ type records struct {
 	scan  scanner
 	lines int64 // physical lines before window.start
 	doom  doom  // of the last failed scan, its position from the start of the text
+	skip  bool  // the window starts in a line that is too long to be held
 
 	quotes, nuls, highs mark
 }
@@ -39,7 +40,7 @@ func newRecords(window, longest int) records {
 // rewind goes back to where hold was called, and forgets what was found since.
 func (r *records) rewind() {
 	r.start = int(r.held - r.base)
-	r.doom = doom{}
+	r.doom, r.skip = doom{}, false
 	r.quotes.at, r.nuls.at, r.highs.at = 0, 0, 0
 }
 
@@ -47,6 +48,12 @@ func (r *records) rewind() {
 // other error of the source what is left in the window is not a whole record,
 // so it is not returned.
 func (r *records) next() (record, error) {
+	if r.skip {
+		if err := r.skipLine(); err != nil {
+			return record{}, err
+		}
+		r.skip = false
+	}
 	if r.start == r.end {
 		if err := r.fill(); err != nil {
 			return record{}, err
@@ -138,9 +145,8 @@ func (r *records) lose(v verdict) (record, error) {
 	}
 	if end > r.scan.longest {
 		r.lines++
-		rec := record{line: r.lines, lost: lostReasons[v], dropped: true}
-		r.scan.cells = [3]cell{}
-		return rec, r.skipLine()
+		r.skip = true
+		return record{line: r.lines, lost: lostReasons[v], dropped: true}, nil
 	}
 	for i, c := range r.scan.cells {
 		if c.end > end {
