@@ -33,6 +33,9 @@ func TestDataOutlivesStop(t *testing.T) {
 			t.Fatalf("stop: %v", err)
 		}
 	}
+	if b, err := os.ReadFile(filepath.Join(root, "lock")); err != nil || len(b) > 0 {
+		t.Errorf("lock after Stop: got %q, %v, want no pid in it", b, err)
+	}
 	if !gone(pid) || c.PID() != 0 {
 		t.Errorf("after Stop: process %d gone %v, PID() %d", pid, gone(pid), c.PID())
 	}

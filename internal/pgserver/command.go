@@ -19,14 +19,10 @@ func command(ctx context.Context, a account, dir, program string, args ...string
 }
 
 // environment is this process's without what would change a cluster behind our
-// back: an empty PGPORT alone breaks initdb. TZ spares initdb the search
-// through the zone files for the local one.
+// back: an empty PGPORT alone breaks initdb. LC_ALL has the last word on the
+// locale; TZ spares initdb the search through the zone files for the local one.
 func environment() []string {
-	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return slices.ContainsFunc([]string{"PG", "LC_", "LANG", "TZ="}, func(prefix string) bool {
-			return strings.HasPrefix(kv, prefix)
-		})
-	})
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
 	return append(env, "LC_ALL=C", "TZ=UTC")
 }
 

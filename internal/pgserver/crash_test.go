@@ -162,9 +162,10 @@ func TestStopInAHurry(t *testing.T) {
 
 	hurry, cancel := context.WithCancel(t.Context())
 	cancel()
-	first, second := c.Stop(hurry), c.Stop(context.Background())
-	if first == nil || second == nil {
-		t.Errorf("got %v, %v, want two errors", first, second)
+	for _, ctx := range []context.Context{hurry, context.Background()} {
+		if err := c.Stop(ctx); err == nil || !strings.Contains(err.Error(), "given no more time") {
+			t.Errorf("got %v, want that it was given no more time", err)
+		}
 	}
 	c = startDurable(t, root)
 	if got := connect(t, c.DSN()).must(t, "SELECT count(*) FROM x"); got != "1000" {

@@ -20,10 +20,7 @@ func TestKilledFirstStart(t *testing.T) {
 	t.Parallel()
 	root := openDir(t, 0)
 	h, _ := spawnHelper(t, os.Geteuid(), root)
-	eventually(t, "initdb runs", func() bool {
-		found, _ := filepath.Glob(filepath.Join(root, "initdb-*", "base"))
-		return len(found) > 0
-	})
+	eventually(t, "initdb runs", initdbRuns(root))
 	h.kill()
 	if _, err := os.Stat(filepath.Join(root, "data")); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("data/ of a killed first start: got %v, want none", err)
@@ -96,14 +93,14 @@ func TestFirstStartCancelled(t *testing.T) {
 	t.Parallel()
 	root := openDir(t, 0)
 	o := throwaway(t, root)
-	o.BinDir = fakeServer(t, openDir(t, 0), "17.5", "sleep 1000 & wait") // a child, as initdb has one
+	o.BinDir = fakeServer(t, openDir(t, 0), "17.5", `sleep 1000 & mkdir "$2/base"; wait`) // a child, as initdb has one
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {
 		_, err := pgserver.Start(ctx, o)
 		failed <- err
 	}()
-	eventually(t, "initdb runs", func() bool { return len(unfinished(t, root)) > 0 })
+	eventually(t, "initdb runs", initdbRuns(root))
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
@@ -166,5 +163,13 @@ func TestChangedOwner(t *testing.T) {
 	must(t, err)
 	if got := int(info.Sys().(*syscall.Stat_t).Uid); got != uid {
 		t.Errorf("owner of the socket: got %d, want the new owner, %d", got, uid)
+	}
+}
+
+// initdbRuns sees one of the first directories that initdb makes.
+func initdbRuns(root string) func() bool {
+	return func() bool {
+		found, err := filepath.Glob(filepath.Join(root, "initdb-*", "base"))
+		return err == nil && len(found) > 0
 	}
 }

@@ -130,16 +130,18 @@ func (s *server) cause() error {
 func (s *server) shutdown(hurry <-chan struct{}) error {
 	s.log.ending.Store(true)
 	s.process.Signal(syscall.SIGINT) // fails only if it has ended
+	reason := "did not stop in " + fastLimit.String()
 	select {
 	case <-s.exited:
 		return nil
 	case <-hurry:
+		reason = "was given no more time"
 	case <-time.After(fastLimit):
 	}
 	s.process.Signal(syscall.SIGQUIT)
 	select {
 	case <-s.exited:
-		return errors.New("PostgreSQL was shut down immediately, as it did not stop in time; its next start recovers")
+		return fmt.Errorf("PostgreSQL %s and was shut down immediately; its next start recovers", reason)
 	case <-time.After(immediateLimit):
 		return fmt.Errorf("PostgreSQL (process %d) does not stop", s.pid)
 	}
