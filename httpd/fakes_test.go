@@ -25,8 +25,10 @@ type fakeStore struct {
 	imports map[uuid.UUID]importer.Import
 	rejects []importer.Reject
 	head    importer.Head
-	down    error // what every call returns while it is set
-	page    importer.ImportPage
+	down    error               // what every call returns while it is set
+	page    importer.ImportPage // the last one asked for
+
+	failAfterReject error
 }
 
 func newFakeStore() *fakeStore { return &fakeStore{imports: map[uuid.UUID]importer.Import{}} }
@@ -144,11 +146,8 @@ func (f *fakeStore) EachReject(ctx context.Context, _ uuid.UUID, do func(importe
 		if err := do(r); err != nil {
 			return err
 		}
-		f.mu.Lock()
-		down := f.down
-		f.mu.Unlock()
-		if down != nil {
-			return down
+		if f.failAfterReject != nil {
+			return f.failAfterReject
 		}
 	}
 	return ctx.Err()

@@ -87,9 +87,9 @@ func (s *Server) retryImport(ctx context.Context, in *importID) (*body[importer.
 }
 
 type rejectQuery struct {
-	importID
-	After int64 `query:"after" minimum:"0" doc:"Only rows after this line of the file."`
-	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	ID    string `path:"id" doc:"The import's id (UUID)."`
+	After int64  `query:"after" minimum:"0" doc:"Only rows after this line of the file."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) listRejects(ctx context.Context, q *rejectQuery) (*body[importer.Page[importer.Reject]], error) {

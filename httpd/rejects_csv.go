@@ -39,12 +39,18 @@ func (s *Server) rejectsCSV(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": rejectsName(imp.Filename)}))
-	out := bufio.NewWriterSize(&patientWriter{w: w, control: http.NewResponseController(w)}, 64<<10)
+	answer := &patientWriter{w: w, control: http.NewResponseController(w)}
+	out := bufio.NewWriterSize(answer, 64<<10)
 	delimiter := cmp.Or(head.Delimiter, ",")
 	fmt.Fprintf(out, "\uFEFFline%[1]sreason%[1]s%[2]s\r\n", delimiter, head.Raw)
 	err = s.Imports.EachReject(ctx, id, func(reject importer.Reject) error {
 		return writeReject(out, delimiter, reject)
 	})
+	if err != nil && !answer.begun {
+		w.Header().Del("Content-Disposition")
+		fail(w, r, err)
+		return
+	}
 	if err == nil {
 		err = out.Flush()
 	}
@@ -77,9 +83,11 @@ func rejectsName(filename string) string {
 type patientWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	begun   bool
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
+	p.begun = true
 	_ = p.control.SetWriteDeadline(time.Now().Add(answerTime))
 	return p.w.Write(b)
 }
