@@ -61,6 +61,20 @@ const (
 	abandoned // no longer ours: nothing is said to the store
 )
 
+// step is what there is to say to the store at the end.
+func (o outcome) step() step {
+	switch o {
+	case completed:
+		return stepComplete
+	case failed:
+		return stepFail
+	case released:
+		return stepRelease
+	default:
+		return stepNone
+	}
+}
+
 func newImportRun(s *settings, claim importer.Claim, manager, hub pid) *importRun {
 	whole := claim.State != importer.Uploading
 	r := &importRun{
@@ -87,6 +101,7 @@ func (r *importRun) start(c *cell) error {
 func (r *importRun) stop(error) {
 	r.endLife()
 	r.reapAll()
+	r.send(r.hub, importEnded{r.claim.ID})
 }
 
 func (r *importRun) handle(c *cell, msg any) error {
@@ -124,6 +139,7 @@ func (r *importRun) handle(c *cell, msg any) error {
 		r.reapOne(r.parser)
 	case unreadable:
 		r.fault = m.err
+		r.gauge.head = m.head
 	case wrote:
 		r.lease.workGood()
 		r.gauge.wrote(m.merged)
@@ -132,6 +148,7 @@ func (r *importRun) handle(c *cell, msg any) error {
 		r.lease.workGood()
 	case stalled:
 		r.lease.workBad(r.Now())
+		r.gauge.dirty = true // the notice
 		c.log.Debug().Err(m.err).Msg("writer waits for the database")
 	case fenced:
 		r.end(c, abandoned)
@@ -197,6 +214,7 @@ func (r *importRun) startScan(c *cell) {
 		writers[i] = r.child(c, writerSpec, func() behavior { fresh := w; return &fresh })
 	}
 	c.send(r.deduper, scanFile{r.parser, writers})
+	c.send(r.deduper, hold{r.lease.held})
 }
 
 // startSecond reads the file again, to write it or, in a dry run, to count.
@@ -273,14 +291,9 @@ func (r *importRun) settle(c *cell) {
 	if r.outcome == undecided || r.closed || len(r.children) > 0 || r.steps.running != stepNone {
 		return
 	}
-	switch r.outcome {
-	case completed:
-		r.do(c, stepComplete)
-	case failed:
-		r.do(c, stepFail)
-	case released:
-		r.do(c, stepRelease)
-	case abandoned:
+	if last := r.outcome.step(); last != stepNone {
+		r.do(c, last)
+	} else {
 		r.close(c)
 	}
 }
@@ -289,7 +302,6 @@ func (r *importRun) settle(c *cell) {
 func (r *importRun) close(c *cell) {
 	r.closed = true
 	r.endLife()
-	c.send(r.hub, importEnded{r.claim.ID})
 	c.send(r.manager, ended{r.claim.ID})
 	c.log.Info().Str("state", string(r.gauge.state)).Msg("import ends here")
 }

@@ -66,7 +66,9 @@ func (r *importRun) onTick(c *cell) {
 	if !r.lease.asked && now.Sub(r.lease.tried) >= every {
 		r.renew(c, now)
 	}
-	if r.gauge.dirty || r.gauge.rate.perSecond > 0 {
+	// While a step is on its way the state here may be behind its event.
+	inStep := r.steps.running != stepNone && now.Sub(r.steps.since) < time.Second
+	if (r.gauge.dirty || r.gauge.rate.perSecond > 0) && !inStep {
 		r.show(c)
 	}
 }
@@ -100,6 +102,7 @@ func (r *importRun) onRenewed(c *cell, m renewed) {
 	r.lease.asked = false
 	switch {
 	case m.err == nil:
+		r.gauge.dirty = r.gauge.dirty || !r.lease.down.IsZero()
 		r.lease.good, r.lease.down = m.asked, time.Time{}
 		if m.whole && !r.whole {
 			c.send(r.manager, uploaded{r.claim.ID})
@@ -111,6 +114,7 @@ func (r *importRun) onRenewed(c *cell, m renewed) {
 		c.log.Warn().Err(m.err).Msg("lease not renewed")
 		if r.lease.down.IsZero() {
 			r.lease.down = m.asked
+			r.gauge.dirty = true
 		}
 	}
 }

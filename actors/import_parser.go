@@ -28,6 +28,7 @@ type parser struct {
 
 	source  io.ReadCloser
 	rows    importer.RowReader
+	head    importer.Head
 	wanted  int
 	reading bool
 	over    bool
@@ -66,7 +67,7 @@ func (p *parser) handle(c *cell, msg any) error {
 	err := p.read(c)
 	if fault, ok := errors.AsType[*importer.Error](err); ok && isFileFault(fault.Code) {
 		p.over = true
-		c.send(p.run, unreadable{fault})
+		c.send(p.run, unreadable{fault, p.head})
 		err = nil
 	}
 	if p.ctx.Err() != nil {
@@ -112,7 +113,7 @@ func (p *parser) begin() (err error) {
 		return fmt.Errorf("open file: %w", err)
 	}
 	p.rows = p.open(p.source, p.mapping, p.limit)
-	_, err = p.rows.Head()
+	p.head, err = p.rows.Head()
 	return err
 }
 

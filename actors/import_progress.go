@@ -13,6 +13,7 @@ type gauge struct {
 	shown  importer.Progress
 	state  importer.State
 	counts importer.Counts
+	head   importer.Head // of a file that turned out to be unreadable
 
 	received, size int64 // bytes
 	offset         int64 // bytes scanned
@@ -59,6 +60,11 @@ func (g *gauge) scanning(m scanning) {
 func (g *gauge) scanned(s importer.Scan) {
 	g.rowsScanned = s.Rows
 	g.counts.Rows, g.counts.Duplicates, g.counts.Rejected = s.Rows, s.Duplicates, s.Rejected
+}
+
+// known is what can be said of a file that was not scanned to its end.
+func (g *gauge) known() importer.Scan {
+	return importer.Scan{Head: g.head, Rows: g.counts.Rows, Duplicates: g.counts.Duplicates, Rejected: g.counts.Rejected}
 }
 
 // ledger is what earlier attempts wrote.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"importer"
 )
 
 // step is a call that moves the import in the store.
@@ -23,8 +21,9 @@ const (
 // steps is what a supervisor remembers of the step it takes.
 type steps struct {
 	running step // also while its backoff lasts
-	stalls  int  // tries that did not reach the database
-	errors  int  // tries that failed otherwise
+	since   time.Time
+	stalls  int // tries that did not reach the database
+	errors  int // tries that failed otherwise
 	backoff *time.Timer
 }
 
@@ -44,16 +43,14 @@ const (
 
 // do takes a step beside the supervisor; stepped tells how it went.
 func (r *importRun) do(c *cell, s step) {
-	r.steps.running = s
+	r.steps.running, r.steps.since = s, r.Now()
 	id, epoch, why := r.claim.ID, r.claim.Epoch, r.why
-	var scan importer.Scan
+	scan := r.gauge.known()
 	if r.scan != nil {
 		scan = r.scan.scan
 	}
-	progress, counts, until, log := r.gauge.shown, r.gauge.counts, r.Now().Add(r.pause), c.log
-	if s == stepComplete {
-		progress = progress.Fold(r.gauge.progress(progress.Phase, ""))
-	}
+	counts, until, log := r.gauge.counts, r.Now().Add(r.pause), c.log
+	progress := r.gauge.shown.Fold(r.gauge.progress(r.gauge.shown.Phase, ""))
 	call := func(ctx context.Context) (m stepped, err error) {
 		switch s {
 		case stepStartScan:
@@ -63,13 +60,16 @@ func (r *importRun) do(c *cell, s step) {
 				m.imp, err = r.Store.StartWrite(ctx, id, epoch, scan)
 			}
 		case stepComplete:
-			// The figures of the last moment, for those who look later.
+			// With the figures of the last moment, for those who look later.
 			if err = r.Store.Renew(ctx, id, epoch, progress, counts); err == nil {
 				m.imp, err = r.Store.Complete(ctx, id, epoch, scan)
 			}
 		case stepFail:
 			m.imp, err = r.Store.Fail(ctx, id, epoch, scan, why)
 		case stepRelease:
+			if err = r.Store.Renew(ctx, id, epoch, progress, counts); isLost(err) {
+				return m, err
+			}
 			err = r.Store.Release(ctx, id, epoch, until)
 		}
 		return m, err
@@ -124,9 +124,8 @@ func (r *importRun) onStepped(c *cell, m stepped) {
 
 func (r *importRun) stepFailed(c *cell, s step, err error) {
 	r.steps.running = stepNone
-	leaving := r.outcome == released || r.outcome == abandoned
 	switch {
-	case leaving && s != stepRelease:
+	case r.outcome != undecided && s != r.outcome.step():
 		r.settle(c) // the step no longer matters
 	case isLost(err):
 		r.end(c, abandoned)
@@ -135,6 +134,7 @@ func (r *importRun) stepFailed(c *cell, s step, err error) {
 		r.close(c)
 	case isUnavailable(err):
 		r.lease.workBad(r.Now())
+		r.gauge.dirty = true
 		r.retry(c, s, stallTime(r.steps.stalls))
 		r.steps.stalls++
 	case r.steps.errors < stepErrors:

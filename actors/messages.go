@@ -88,7 +88,10 @@ type (
 )
 
 // parser → import
-type unreadable struct{ err *importer.Error } // the file as a whole is wrong
+type unreadable struct { // the file as a whole is wrong
+	err  *importer.Error
+	head importer.Head
+}
 
 // import → deduper
 type (
