@@ -41,13 +41,13 @@ func (d *DB) TopicSnapshot(ctx context.Context, topic string) (importer.Snapshot
 		return importer.Snapshot{}, importer.Errorf(importer.NotFound, "There is no topic %q.", topic)
 	}
 	var rows []struct {
-		Epoch   string
-		HeadSeq int64
+		LogEpoch string
+		LogSeq   int64
 		importRow
 	}
 	q := d.bun.NewSelect().
-		ColumnExpr("epoch.epoch, coalesce(h.seq, 0) AS head_seq, i.*").
-		TableExpr("stream_epoch AS epoch").
+		ColumnExpr("log.epoch AS log_epoch, coalesce(h.seq, 0) AS log_seq, i.*").
+		TableExpr("stream_epoch AS log").
 		Join("LEFT JOIN stream_head AS h ON h.topic = ?", topic)
 	switch {
 	case id != uuid.Nil:
@@ -81,7 +81,7 @@ func (d *DB) TopicSnapshot(ctx context.Context, topic string) (importer.Snapshot
 		}{imports}
 	}
 	raw, err := json.Marshal(data)
-	return importer.Snapshot{Epoch: rows[0].Epoch, Seq: rows[0].HeadSeq, Data: raw}, err
+	return importer.Snapshot{Epoch: rows[0].LogEpoch, Seq: rows[0].LogSeq, Data: raw}, err
 }
 
 // EventsAfter lists events of a topic with a seq over after, in order.

@@ -104,7 +104,7 @@ func withServer(f func()) (err error) {
 		return err
 	}
 	ctx := context.Background()
-	cluster, err := pgserver.Start(ctx, pgserver.Options{Root: filepath.Join(root, "pg"), Throwaway: true, Log: zerolog.New(os.Stderr).Level(zerolog.WarnLevel)})
+	cluster, err := pgserver.Start(ctx, pgserver.Options{Root: filepath.Join(root, "pg"), Throwaway: true, Log: zerolog.New(os.Stderr).Level(zerolog.ErrorLevel)})
 	if err != nil {
 		return err
 	}
