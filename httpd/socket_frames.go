@@ -60,7 +60,7 @@ type subscribedFrame struct {
 	Seq       int64             `json:"seq"`
 	Recovered bool              `json:"recovered"`
 	Reason    string            `json:"reason,omitempty"`
-	Events    []json.RawMessage `json:"events,omitempty"`
+	Events    []json.RawMessage `json:"events,omitzero"` // an array, if empty, in every replay
 	Snapshot  json.RawMessage   `json:"snapshot,omitempty"`
 }
 
@@ -79,6 +79,9 @@ func snapshotFrame(id int64, topic string, s importer.Snapshot, last *importer.U
 
 // replayFrame answers with the events that were missed.
 func replayFrame(id int64, topic string, s importer.Snapshot, events []json.RawMessage) []byte {
+	if events == nil {
+		events = []json.RawMessage{}
+	}
 	return encode(subscribedFrame{Type: "subscribed", ID: id, Topic: topic, Epoch: s.Epoch, Seq: s.Seq, Recovered: true, Events: events})
 }
 
