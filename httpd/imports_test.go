@@ -311,6 +311,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	want := map[string]string{
 		"get /api/imports": "list-imports", "get /api/imports/{id}": "get-import", "get /api/imports/{id}/rejects": "list-rejects",
+		"post /api/imports": "create-import", "get /api/imports/{id}/rejects.csv": "download-rejects",
 		"post /api/imports/{id}/cancel": "cancel-import", "post /api/imports/{id}/retry": "retry-import",
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -23,6 +23,7 @@ func (s *Server) routes() (http.Handler, error) {
 	handle(api, "POST /api/imports/{id}/retry", "retry-import", "Start a failed or cancelled import again where it stopped", s.retryImport)
 	handle(api, "GET /api/imports/{id}/rejects", "list-rejects", "Rows that were not imported, and why", s.listRejects)
 
+	describe(api.OpenAPI())
 	mux.HandleFunc("POST /api/imports", s.uploadFile)
 	mux.HandleFunc("PUT /api/imports", s.uploadFile) // what `curl -T file` sends
 	mux.HandleFunc("GET /api/imports/{id}/rejects.csv", s.rejectsCSV)

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -26,33 +27,28 @@ type SocketOptions struct {
 	Write    time.Duration // for one message to leave; 10 s
 	Drain    time.Duration // for clients to answer the close at shutdown; 3 s
 	Queue    int           // bytes that may wait for one client; 1 MiB
+	Rate     int           // messages a second from a client; 20
+	Burst    int           // messages at once from a client; 50
 }
 
 func (o SocketOptions) withDefaults() SocketOptions {
-	orDuration := func(d *time.Duration, otherwise time.Duration) {
-		if *d <= 0 {
-			*d = otherwise
-		}
-	}
-	orDuration(&o.Ping, 20*time.Second)
-	orDuration(&o.Pong, 10*time.Second)
-	orDuration(&o.Coalesce, 20*time.Millisecond)
-	orDuration(&o.Write, 10*time.Second)
-	orDuration(&o.Drain, 3*time.Second)
-	if o.Queue <= 0 {
-		o.Queue = 1 << 20
-	}
+	o.Ping = cmp.Or(o.Ping, 20*time.Second)
+	o.Pong = cmp.Or(o.Pong, 10*time.Second)
+	o.Coalesce = cmp.Or(o.Coalesce, 20*time.Millisecond)
+	o.Write = cmp.Or(o.Write, 10*time.Second)
+	o.Drain = cmp.Or(o.Drain, 3*time.Second)
+	o.Queue = cmp.Or(o.Queue, 1<<20)
+	o.Rate = cmp.Or(o.Rate, 20)
+	o.Burst = cmp.Or(o.Burst, 50)
 	return o
 }
 
 const (
 	subprotocol = "importer.v1.json"
 
-	maxFrame   = 16 << 10 // bytes of a client's message
-	maxTopics  = 64       // a connection
-	maxTopic   = 128      // bytes of a topic's name
-	frameRate  = 20       // messages a second from a client
-	frameBurst = 50
+	maxFrame  = 16 << 10 // bytes of a client's message
+	maxTopics = 64       // a connection
+	maxTopic  = 128      // bytes of a topic's name
 
 	// A kernel buffer that tunes itself holds megabytes of stale progress.
 	sendBuffer = 64 << 10

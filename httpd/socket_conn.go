@@ -38,7 +38,7 @@ func newConn(s *sockets, ws *websocket.Conn, h *hijacker, frameBeats bool) *conn
 	ws.SetReadLimit(maxFrame)
 	c := &conn{
 		server: s, ws: ws, net: h.conn, id: s.nextID(), frameBeats: frameBeats,
-		budget: budget{left: frameBurst, at: time.Now()},
+		budget: budget{rate: float64(s.options.Rate), most: float64(s.options.Burst), left: float64(s.options.Burst), at: time.Now()},
 		subs:   map[string]*subscription{},
 	}
 	c.log = s.log.With().Str("conn", c.id).Logger()
@@ -231,12 +231,13 @@ func (c *conn) end() {
 
 // budget is a token bucket over the client's messages.
 type budget struct {
-	left float64
-	at   time.Time
+	rate, most float64 // tokens a second, and at most
+	left       float64
+	at         time.Time
 }
 
 func (b *budget) take(now time.Time) bool {
-	b.left = min(frameBurst, b.left+now.Sub(b.at).Seconds()*frameRate)
+	b.left = min(b.most, b.left+now.Sub(b.at).Seconds()*b.rate)
 	b.at = now
 	if b.left < 1 {
 		return false

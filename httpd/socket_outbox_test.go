@@ -226,9 +226,10 @@ func TestOutboxCloseWhileWriting(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	t.Parallel()
+	const rate, burst = 20, 50
 	at := time.Now()
-	b := budget{left: frameBurst, at: at}
-	for i := range frameBurst {
+	b := budget{rate: rate, most: burst, left: burst, at: at}
+	for i := range burst {
 		if !b.take(at) {
 			t.Fatalf("message %d of the burst was refused", i+1)
 		}
@@ -236,12 +237,12 @@ func TestBudget(t *testing.T) {
 	if b.take(at) {
 		t.Error("a message over the burst was allowed")
 	}
-	for i := range frameRate {
-		if at = at.Add(time.Second / frameRate); !b.take(at) {
+	for i := range rate {
+		if at = at.Add(time.Second / rate); !b.take(at) {
 			t.Errorf("message %d at the allowed rate was refused", i+1)
 		}
 	}
-	if at = at.Add(time.Hour); !b.take(at) || b.left > frameBurst {
+	if at = at.Add(time.Hour); !b.take(at) || b.left > burst {
 		t.Errorf("got %v left after an hour, want no more than the burst", b.left)
 	}
 }

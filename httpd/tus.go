@@ -225,6 +225,7 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader)
 	id := u.imp.ID
 	u.transfers.add(id, t)
 	n, err := u.Spool.Append(context.WithoutCancel(ctx), id, offset, u.counted(src, id, offset))
+	u.transfers.remove(t) // from here on a cancel removes the file itself
 	u.offset = offset + n
 	u.Importer.Received(id, u.offset)
 	switch {
