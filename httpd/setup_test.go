@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,15 +18,21 @@ import (
 	"go.uber.org/goleak"
 
 	"importer"
+	"importer/db/dbtest"
 	"importer/httpd"
 	"importer/internal/spool"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(fullDiskChild) != "" {
-		os.Exit(m.Run())
+		m.Run() // without a database: its files would not fit
+		return
 	}
-	goleak.VerifyTestMain(m)
+	dbtest.Main(m)
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // bench is one server on a real socket, over a real spool and fakes of the
