@@ -95,6 +95,8 @@ func TestRecords(t *testing.T) {
 		{"UTF-16 without mark", toUTF16(header+"a,é,\n", true), []string{"a|é|"}},
 		{"lone surrogate", "\xff\xfe" + toUTF16("sku,name\na,", false) + "\x00\xd8" + toUTF16("\nc,d\n", false), []string{"c|d|", "2 invalid_encoding"}},
 		{"half a code unit", "\xfe\xff" + toUTF16("sku,name\na,b\nc,d", true) + "\x00", []string{"a|b|", "3 invalid_encoding"}},
+		{"little endian without mark", toUTF16("sku,name\na,é\n", false), []string{"a|é|"}},
+		{"lone low surrogate", "\xff\xfe" + toUTF16("sku,name\na,", false) + "\x00\xdc" + toUTF16("\nc,d\n", false), []string{"c|d|", "2 invalid_encoding"}},
 		{"NUL in UTF-16", "\xff\xfe" + toUTF16("sku,name\na,\x00\n", false), []string{"2 nul_byte"}},
 
 		// The order of faults.
@@ -143,6 +145,9 @@ func TestHead(t *testing.T) {
 		{name: "blank rows before", text: ",,\n\"\",\nsku,name\n1,2", delimiter: ",", mapping: mapping("sku", "sku", "name", "name")},
 		{name: "aliases", text: "\u200b Product-Title,STOCK  keeping_unit,Body (HTML)\n1,2,3", delimiter: ",",
 			mapping: mapping("sku", "STOCK  keeping_unit", "name", "Product-Title", "description", "Body (HTML)")},
+		{name: "format characters inside", text: "s\u00adku,na\u200bme\n1,2", delimiter: ",", mapping: mapping("sku", "s\u00adku", "name", "na\u200bme")},
+		{name: "nearly a sep line", text: "sep=;x\nsku;name\n1;2", err: importer.MissingColumn, names: []string{`"sep="`, `"x"`}},
+		{name: "an underscore is a space", text: "sku_,name\n1,2", err: importer.MissingColumn, names: []string{"sku"}},
 		{name: "best alias", text: "title,title,variant sku,product name,sku,desc,description\na,b,c,d,e,f,g", delimiter: ",",
 			mapping: mapping("sku", "sku", "name", "product name", "description", "description")},
 		{name: "chosen", text: "code,name,label,sku\na,b,c,d", chosen: mapping("sku", "code", "name", "Label"), delimiter: ",",
@@ -278,6 +283,16 @@ func TestRejectsOfOtherEncodingsAreUTF8(t *testing.T) {
 	}
 }
 
+// TestLongRaw: a reject shows no more than the longest record, decoded.
+func TestLongRaw(t *testing.T) {
+	t.Parallel()
+	text := header + ",b," + strings.Repeat("\x80", 3<<20) + "\n,b," + strings.Repeat("\x80", 1<<20) + "\n"
+	got := readAllWays(t, text, nil, 0).Rejects
+	if len(got) != 2 || got[0].Raw != nil || len(got[1].Raw) != 3+(3<<20) {
+		t.Errorf("got %d rejects, want 2, the first without its text", len(got))
+	}
+}
+
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	text := header + "a,b,c\nd,e,f\n"
@@ -294,8 +309,11 @@ func TestLimit(t *testing.T) {
 			t.Errorf("got %q from the head, want file_too_large", got.Err)
 		}
 	}
-	if got := read(strings.NewReader(text), nil, 1<<10); got.Err != "" {
-		t.Errorf("got %q, want none", got.Err)
+	long := header + strings.Repeat("a,b,c\n", 1000)
+	for limit, want := range map[int64]string{1: "1 bytes", 1000: "1000 bytes", 2 << 10: "2 KiB"} {
+		if got := read(strings.NewReader(long), nil, limit).Message; !strings.Contains(got, want) {
+			t.Errorf("got message %q, want %q in it", got, want)
+		}
 	}
 }
 
