@@ -40,10 +40,10 @@ func openUpload(r *http.Request, t *transfer, limit int64, n *importer.NewImport
 	for {
 		part, err := parts.NextPart()
 		switch {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			return nil, importer.Errorf(importer.Malformed, `The form has no file in a field named "file".`)
 		case err != nil:
-			return nil, formError(err)
+			return nil, uploadError(formError(err), 0)
 		case part.FormName() != "file":
 			continue
 		}
@@ -69,7 +69,7 @@ func (f *formFile) Read(p []byte) (int, error) {
 	for {
 		part, err := f.parts.NextPart()
 		switch {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			return n, io.EOF
 		case err != nil:
 			return n, formError(err)
@@ -85,7 +85,8 @@ func formError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	// A form that ends before its last boundary, in a part or between two.
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return &readError{err}
 	}
 	if _, ok := errors.AsType[*importer.Error](err); ok {
