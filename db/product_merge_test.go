@@ -349,6 +349,74 @@ func TestCancelWaitsForARecordedBatch(t *testing.T) {
 	}
 }
 
+// TestBatchWaitsForAChangeOfItsImport has a cancellation between its change
+// and its commit.
+func TestBatchWaitsForAChangeOfItsImport(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	d, conn := dbtest.OpenURL(t, url), connect(t, url)
+	c := writing(t, d, 1)
+	cancel := begin(t, conn)
+	mustExec(t, cancel, "UPDATE imports SET state = 'cancelled' WHERE id = $1", c.ID)
+	merged := make(chan error, 1)
+	go func() {
+		_, err := d.MergeBatch(t.Context(), batchOf(c, 0, rowsOf("a")), "")
+		merged <- err
+	}()
+	waitForLock(t, url)
+	if err := cancel.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-merged; !errors.Is(err, importer.ErrLeaseLost) {
+		t.Errorf("got %v, want %v", err, importer.ErrLeaseLost)
+	}
+}
+
+// TestRowsAreLockedInKeyOrder stops a batch at a row in its middle: it must
+// have locked those before and none after, whatever the order it came in.
+func TestRowsAreLockedInKeyOrder(t *testing.T) {
+	t.Parallel()
+	for way, rows := range map[importer.MergeWay][]importer.Row{
+		"copy": rowsOf("a", "m", "z"), "filter": rowsOf("z", "m", "a"), "upsert": rowsOf("z", "m", "a"),
+	} {
+		t.Run("way "+string(way), func(t *testing.T) {
+			t.Parallel()
+			url := dbtest.URL(t)
+			d, conn := dbtest.OpenURL(t, url), connect(t, url)
+			c := writing(t, d, 3)
+			const insert = "INSERT INTO products (sku, sku_key, name) VALUES ($1, $1, '')"
+			other := begin(t, conn)
+			mustExec(t, other, insert, "m")
+			merged := make(chan error, 1)
+			go func() {
+				_, err := d.MergeBatch(t.Context(), batchOf(c, 0, rows), way)
+				merged <- err
+			}()
+			waitForLock(t, url)
+
+			probe := connect(t, url)
+			mustExec(t, probe, "SET lock_timeout = '200ms'")
+			if _, err := probe.Exec(t.Context(), insert, "a"); !lockTimedOut(err) {
+				t.Errorf("a: got %v, want it locked", err)
+			}
+			if _, err := probe.Exec(t.Context(), insert, "z"); err != nil {
+				t.Errorf("z: got %v, want it free", err)
+			}
+			if err := other.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-merged; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func lockTimedOut(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "55P03"
+}
+
 // TestOverlappingImports writes the same 5,000 SKUs from two imports at once,
 // in opposite order, with two writers each.
 func TestOverlappingImports(t *testing.T) {
