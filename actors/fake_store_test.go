@@ -18,8 +18,6 @@ import (
 // the ports: fenced steps, a ledger in the transaction of its batch, events
 // numbered without gaps. Hooks let a test disturb it.
 type memory struct {
-	onCommit func([]importer.Event)
-
 	// beforeMerge and afterMerge run around the commit of a batch, without
 	// the lock. An error of theirs is what the writer gets.
 	beforeMerge func(ctx context.Context, b importer.Batch) error
@@ -28,6 +26,7 @@ type memory struct {
 	beforeStep func(ctx context.Context, name string, id uuid.UUID) error
 
 	mu        sync.Mutex
+	listeners []func([]importer.Event)
 	imports   map[uuid.UUID]*storedImport
 	catalogue map[string]importer.Row
 	events    map[string][]importer.Event
@@ -48,7 +47,7 @@ type storedImport struct {
 
 func newMemory() *memory {
 	return &memory{
-		onCommit: func([]importer.Event) {}, imports: map[uuid.UUID]*storedImport{}, catalogue: map[string]importer.Row{},
+		imports: map[uuid.UUID]*storedImport{}, catalogue: map[string]importer.Row{},
 		events: map[string][]importer.Event{}, merges: map[string]int{},
 	}
 }
@@ -75,10 +74,27 @@ func (m *memory) step(ctx context.Context, name string, id uuid.UUID, f func(i *
 		events = m.append(kind, imp)
 	}
 	m.mu.Unlock()
-	if len(events) > 0 {
-		m.onCommit(events)
-	}
+	m.tell(events)
 	return imp, err
+}
+
+// OnCommit adds a machine that is told; those that are shut down do not mind.
+func (m *memory) OnCommit(f func([]importer.Event)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listeners = append(m.listeners, f)
+}
+
+func (m *memory) tell(events []importer.Event) {
+	if len(events) == 0 {
+		return
+	}
+	m.mu.Lock()
+	listeners := slices.Clone(m.listeners)
+	m.mu.Unlock()
+	for _, f := range listeners {
+		f(events)
+	}
 }
 
 func (m *memory) append(kind string, imp importer.Import) (events []importer.Event) {
@@ -137,7 +153,7 @@ func (m *memory) CreateImport(_ context.Context, n importer.NewImport, node uuid
 	claim := i.Claim
 	events := m.append(importer.EventImportCreated, i.Import)
 	m.mu.Unlock()
-	m.onCommit(events)
+	m.tell(events)
 	return claim, nil
 }
 
@@ -207,9 +223,7 @@ func (m *memory) ClaimImports(ctx context.Context, node uuid.UUID, limit int) ([
 		claims = append(claims, i.Claim)
 	}
 	m.mu.Unlock()
-	if len(events) > 0 {
-		m.onCommit(events)
-	}
+	m.tell(events)
 	return claims, nil
 }
 

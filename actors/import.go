@@ -112,9 +112,9 @@ func (r *importRun) handle(c *cell, msg any) error {
 	case scanAhead:
 		r.may = true
 	case uploaded:
-		r.whole = true
+		r.whole, r.gauge.dirty = true, true // another phase, perhaps a notice
 	case goOn:
-		r.may, r.place, r.whole = true, true, true
+		r.may, r.place, r.whole, r.gauge.dirty = true, true, true, true
 	case end:
 		r.endLife() // also what hangs in the store
 		if m.release {

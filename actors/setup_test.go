@@ -48,8 +48,8 @@ func (b *bundle) start(change func(*bundle, *actors.Options)) {
 	b.t.Helper()
 	o := actors.Options{
 		Store: b.store, Events: b.store, Spool: b.spool, Node: b.node, Writers: 2,
-		OpenRows: csvfile.Open,
-		Log:      zerolog.Nop(),
+		OpenRows: csvfile.Open, OnCommit: b.store.OnCommit,
+		Log: zerolog.Nop(),
 	}
 	if change != nil {
 		change(b, &o)
@@ -58,7 +58,6 @@ func (b *bundle) start(change func(*bundle, *actors.Options)) {
 	if b.system, err = actors.Start(o); err != nil {
 		b.t.Fatal(err)
 	}
-	b.store.onCommit = b.system.Publish
 	b.t.Cleanup(func() { b.shutdown() })
 }
 
@@ -142,7 +141,7 @@ func (b *bundle) await(id uuid.UUID, states ...importer.State) importer.Import {
 // is for a machine that is busy.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -29,6 +29,11 @@ type Options struct {
 	MaxImports   int   // that run at once here; 0 means 4
 	MaxFileBytes int64 // of a file, also after decompression; 0 means 2 GiB
 
+	// OnCommit is called with Publish before the first claim, so that the
+	// store can tell of its very first change; db.DB has such a method. nil
+	// when the caller sees to it.
+	OnCommit func(publish func([]importer.Event))
+
 	Log zerolog.Logger
 	Now func() time.Time // nil means time.Now
 }
@@ -87,6 +92,9 @@ func Start(o Options) (*System, error) {
 	s.watchDeadLetters()
 	hub := newHub(s.settings)
 	s.hub = s.spawn(nil, hubSpec, func() behavior { return hub })
+	if o.OnCommit != nil {
+		o.OnCommit(s.Publish)
+	}
 	imports := newImports(s.settings, s.hub)
 	s.imports = s.spawn(nil, importsSpec, func() behavior { return imports })
 	return s, nil

@@ -1,0 +1,50 @@
+package actors_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"importer"
+)
+
+func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, nil)
+		synctest.Wait() // the round at the start is over
+		forgotten, stray, fresh := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), uuid.UUID{}
+		claim, err := b.store.CreateImport(t.Context(), importer.NewImport{}, uuid.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.store.mu.Lock()
+		b.store.forgotten = []uuid.UUID{forgotten}
+		b.store.mu.Unlock()
+		for _, id := range []uuid.UUID{forgotten, stray, claim.ID} {
+			if err := b.spool.Create(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(30 * time.Minute) // virtual
+		if b.spool.has(forgotten) {
+			t.Error("the forgotten upload's file is still there")
+		}
+		if !b.spool.has(stray) {
+			t.Error("a file of half an hour was removed: its import may be about to be created")
+		}
+		fresh = uuid.Must(uuid.NewV7())
+		if err := b.spool.Create(t.Context(), fresh); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(32 * time.Minute)
+		if b.spool.has(stray) {
+			t.Error("a file without an import is still there after an hour")
+		}
+		if !b.spool.has(fresh) || !b.spool.has(claim.ID) {
+			t.Error("a file that may be needed was removed")
+		}
+	})
+}
