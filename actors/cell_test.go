@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,8 +53,14 @@ func TestCellRedeliversAfterPanicAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
+		var mu sync.Mutex
 		var handled []int
 		builds, panics := 0, 2
+		done := func() []int {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(handled)
+		}
 		child := h.spawn(nil, writerSpec, func() behavior {
 			builds++
 			return script{onMsg: func(_ *cell, msg any) error {
@@ -61,6 +68,8 @@ func TestCellRedeliversAfterPanicAndKeepsTheOrder(t *testing.T) {
 					panics--
 					panic("driver")
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				handled = append(handled, msg.(int))
 				return nil
 			}}
@@ -70,13 +79,13 @@ func TestCellRedeliversAfterPanicAndKeepsTheOrder(t *testing.T) {
 		}
 		began := time.Now()
 		synctest.Wait()
-		if want := []int{0, 1}; !slices.Equal(handled, want) {
-			t.Errorf("before the backoff: got %v, want %v", handled, want)
+		if want := []int{0, 1}; !slices.Equal(done(), want) {
+			t.Errorf("before the backoff: got %v, want %v", done(), want)
 		}
 		time.Sleep(time.Second) // virtual
 		synctest.Wait()
-		if want := []int{0, 1, 2, 3, 4}; !slices.Equal(handled, want) {
-			t.Errorf("got %v, want %v", handled, want)
+		if want := []int{0, 1, 2, 3, 4}; !slices.Equal(done(), want) {
+			t.Errorf("got %v, want %v", done(), want)
 		}
 		if builds != 3 {
 			t.Errorf("built %d times, want 3", builds)

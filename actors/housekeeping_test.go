@@ -15,7 +15,7 @@ func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, nil)
 		synctest.Wait() // the round at the start is over
-		forgotten, stray, fresh := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), uuid.UUID{}
+		forgotten, stray := idAt(time.Now()), idAt(time.Now())
 		claim, err := b.store.CreateImport(t.Context(), importer.NewImport{}, uuid.New())
 		if err != nil {
 			t.Fatal(err)
@@ -35,7 +35,7 @@ func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
 		if !b.spool.has(stray) {
 			t.Error("a file of half an hour was removed: its import may be about to be created")
 		}
-		fresh = uuid.Must(uuid.NewV7())
+		fresh := idAt(time.Now())
 		if err := b.spool.Create(t.Context(), fresh); err != nil {
 			t.Fatal(err)
 		}
@@ -47,4 +47,15 @@ func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
 			t.Error("a file that may be needed was removed")
 		}
 	})
+}
+
+// idAt makes a UUIDv7 of virtual time: the library's never go back to it from
+// the time of other tests.
+func idAt(at time.Time) (id uuid.UUID) {
+	id = uuid.New()
+	for i, ms := 5, at.UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
+		id[i] = byte(ms)
+	}
+	id[6] = id[6]&0x0f | 0x70
+	return id
 }

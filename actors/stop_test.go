@@ -12,16 +12,22 @@ import (
 	"importer/actors"
 )
 
-// hang makes every batch wait until its context ends.
-func hang(b *bundle) (hanging *atomic.Int64) {
-	hanging = new(atomic.Int64)
+// jam makes every batch wait until its context ends.
+type jam struct {
+	hanging atomic.Int64
+	over    atomic.Bool
+}
+
+func (j *jam) hook(b *bundle) {
 	b.store.beforeMerge = func(ctx context.Context, _ importer.Batch) error {
-		hanging.Add(1)
-		defer hanging.Add(-1)
+		if j.over.Load() {
+			return nil
+		}
+		j.hanging.Add(1)
+		defer j.hanging.Add(-1)
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return hanging
 }
 
 // cancel does what httpd does.
@@ -75,15 +81,15 @@ func TestCancelWhileItScans(t *testing.T) {
 
 func TestCancelWhileEveryWriterHangs(t *testing.T) {
 	t.Parallel()
-	var hanging *atomic.Int64
-	b := setup(t, func(b *bundle, _ *actors.Options) { hanging = hang(b) })
+	var j jam
+	b := setup(t, func(b *bundle, _ *actors.Options) { j.hook(b) })
 	text, _ := file(20_000, 20_000)
 	id := b.upload(importer.NewImport{BatchRows: 500}, text)
-	until(t, "both writers to hang", func() bool { return hanging.Load() == 2 })
+	until(t, "both writers to hang", func() bool { return j.hanging.Load() == 2 })
 	b.cancel(id)
-	until(t, "the writers to let go", func() bool { return hanging.Load() == 0 })
+	until(t, "the writers to let go", func() bool { return j.hanging.Load() == 0 })
 	// The place is free again: with MaxImports of 4, a fifth import runs.
-	b.store.beforeMerge = nil
+	j.over.Store(true)
 	text, want := file(1_000, 1_000)
 	b.await(b.upload(importer.NewImport{}, text), importer.Completed)
 	b.checkCatalogue(want)
@@ -91,11 +97,11 @@ func TestCancelWhileEveryWriterHangs(t *testing.T) {
 
 func TestShutdownWhileEveryWriterHangs(t *testing.T) {
 	t.Parallel()
-	var hanging *atomic.Int64
-	b := setup(t, func(b *bundle, _ *actors.Options) { hanging = hang(b) })
+	var j jam
+	b := setup(t, func(b *bundle, _ *actors.Options) { j.hook(b) })
 	text, want := file(20_000, 20_000)
 	id := b.upload(importer.NewImport{BatchRows: 500}, text)
-	until(t, "both writers to hang", func() bool { return hanging.Load() == 2 })
+	until(t, "both writers to hang", func() bool { return j.hanging.Load() == 2 })
 	b.shutdown()
 	b.store.mu.Lock()
 	i := *b.store.imports[id]
@@ -104,7 +110,7 @@ func TestShutdownWhileEveryWriterHangs(t *testing.T) {
 		t.Errorf("owner %v, not before %v, state %s: want the lease given back at once", i.owner, i.notBefore, i.State)
 	}
 	// Any machine goes on.
-	b.store.beforeMerge = nil
+	j.over.Store(true)
 	next := b.second(nil)
 	next.checkCounts(next.await(id, importer.Completed), importer.Counts{Rows: 20_000, Created: 20_000})
 	next.checkCatalogue(want)

@@ -118,7 +118,7 @@ func TestTakeoverFromAMachineThatHangs(t *testing.T) {
 		saved := b.store.imports[id].Progress
 		b.store.mu.Unlock()
 
-		next := b.second(func(_ *bundle, o *actors.Options) { o.Store = surviving{b.store} })
+		next := b.second(func(_ *bundle, o *actors.Options) { o.Store, o.Events = surviving{b.store}, surviving{b.store} })
 		w := next.watch(importer.ImportTopic(id))
 		imp := next.await(id, importer.Completed)
 		next.checkCounts(imp, importer.Counts{Rows: 20_000, Created: 15_000, Duplicates: 5_000})
@@ -173,4 +173,8 @@ func (s surviving) MergeBatch(ctx context.Context, b importer.Batch, way importe
 
 func (s surviving) Complete(ctx context.Context, id uuid.UUID, epoch int64, scan importer.Scan) (importer.Import, error) {
 	return s.memory.Complete(s.mark(ctx), id, epoch, scan)
+}
+
+func (s surviving) TopicSnapshot(ctx context.Context, topic string) (importer.Snapshot, error) {
+	return s.memory.TopicSnapshot(s.mark(ctx), topic)
 }
