@@ -1,11 +1,14 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { api, messageOf, type Page } from '../api.ts';
+import { plural } from '../format.ts';
 import { live } from '../live/live.svelte.ts';
+import { router } from '../router.svelte.ts';
 import { toasts } from '../toasts.svelte.ts';
 import { happening, type Happening } from './feed.ts';
 import { fold, foldUpdate } from './fold.ts';
 import { record, type Sample } from './pace.ts';
 import { ended, type Import, type ImportUpdate } from './types.ts';
+import { failureTitle } from './words.ts';
 
 // The server allows 64 topics a connection; nobody watches that many bars.
 const MOST_WATCHED = 40;
@@ -51,6 +54,7 @@ class Imports {
       event: (kind, at, data) => {
         const im = (data as { import: Import }).import;
         if (kind === 'import.created') this.total++;
+        this.#announce(kind, im);
         this.happenings = [happening(kind, at, im), ...this.happenings].slice(0, FEED_LENGTH);
         if (!this.#watched.get(im.id)?.synced) this.#take(im);
         else this.#follow(im);
@@ -120,6 +124,15 @@ class Imports {
       const name = this.get(id)?.filename ?? 'The import';
       toasts.add('error', `${name} was not ${verb === 'cancel' ? 'cancelled' : 'started again'}. ${messageOf(e)}`);
     }
+  }
+
+  /** Says how an import ended to somebody who is looking at something else. */
+  #announce(kind: string, im: Import) {
+    const page = `/imports/${im.id}`;
+    if (router.path === '/' || router.path === page) return;
+    const look = { label: 'Details', run: () => router.go(page) };
+    if (kind === 'import.completed') toasts.add('ok', `${im.filename} was ${im.dry_run ? 'checked' : 'imported'}: ${plural(im.counts.rows, 'row')}.`, look);
+    if (kind === 'import.failed') toasts.add('error', `${im.filename} failed. ${failureTitle(im.error?.code ?? '')}.`, look);
   }
 
   /** Takes an answer of the REST API: older than what the socket tells, if that is up. */
