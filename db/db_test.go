@@ -54,6 +54,25 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestSilentDatabaseIsUnavailable connects to something that accepts and then
+// says nothing.
+func TestSilentDatabaseIsUnavailable(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	d, err := db.Open(db.Options{URL: "postgres://importer@" + listener.Addr().String() + "/importer?sslmode=disable&connect_timeout=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Ping(t.Context()); importer.ErrorCode(err) != importer.Unavailable {
+		t.Errorf("got %v, want %v", err, importer.Unavailable)
+	}
+}
+
 // TestServerThatEndsASession is what a restart looks like to a batch.
 func TestServerThatEndsASession(t *testing.T) {
 	t.Parallel()

@@ -43,14 +43,16 @@ func domain(doing string, err error) error {
 		return err
 	}
 	cause := fmt.Errorf("%s: %w", doing, err)
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	// A deadline met while connecting is the pool's own: nobody answers.
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !connecting:
 		return cause
 	case errors.Is(err, sql.ErrNoRows), errors.Is(err, pgx.ErrNoRows):
 		return &importer.Error{Code: importer.NotFound, Message: "There is no such import.", Err: cause}
 	case sqlState(err) == diskFull:
 		return &importer.Error{Code: importer.StorageFull, Message: "The database has no disk space left. Make room, then try again.", Err: cause}
-	case unreachable(err):
+	case connecting, unreachable(err):
 		return &importer.Error{Code: importer.Unavailable, Message: "The database cannot be reached right now. Try again in a moment.", Err: cause}
 	}
 	return &importer.Error{Code: importer.Internal, Message: "Something went wrong in the database. The log says what.", Err: cause}
@@ -66,9 +68,6 @@ func unreachable(err error) bool {
 		// 08: the connection broke. 57P: the server stops, starts or was told
 		// to end the session.
 		return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true

@@ -57,7 +57,7 @@ func (d *DB) Imports(ctx context.Context, p importer.ImportPage) (importer.Page[
 	var rows []importRow
 	q := d.bun.NewSelect().Model(&rows)
 	if len(p.States) > 0 {
-		q = q.Where("state IN (?)", bun.In(p.States))
+		q = q.Where("state IN (?)", bun.List(p.States))
 	}
 	total, err := q.Count(ctx)
 	if err != nil {

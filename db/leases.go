@@ -58,7 +58,7 @@ func (d *DB) ClaimImports(ctx context.Context, node uuid.UUID, limit int) ([]imp
 			return nil
 		}
 		_, err = t.NewUpdate().Table("imports").Set("lease_until = now() + ?::interval", leaseTime).
-			Where("id IN (?)", bun.In(ids)).Exec(ctx)
+			Where("id IN (?)", bun.List(ids)).Exec(ctx)
 		return err
 	})
 	if err != nil {

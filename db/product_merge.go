@@ -107,8 +107,11 @@ func (d *DB) mergeBatch(ctx context.Context, b importer.Batch, way importer.Merg
 		way = wary
 		m, err = d.mergeInTx(ctx, b, way)
 	}
+	if err != nil {
+		return importer.Merged{}, err
+	}
 	m.Next = nextWay(way, m)
-	return m, err
+	return m, nil
 }
 
 // firstWay decides for a writer that knows nothing of the catalogue.
