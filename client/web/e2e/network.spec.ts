@@ -90,6 +90,24 @@ test('after a closed tab the same file goes on where it stopped', async ({ page,
   line.close();
 });
 
+test('an upload that is cancelled is over, and the same file can be imported afresh', async ({ page, baseURL }) => {
+  const line = await cable(baseURL!, 4e6);
+  const path = csvFile('halt.csv', 100_000, { prefix: 'HALT' });
+  await open(page, line.url);
+  await startImport(page, path);
+  const upload = card(page, 'halt.csv');
+  await expect(upload.locator('[data-stage=Uploading]')).toContainText(/\d MB of \d+ MB/);
+  await upload.getByRole('button', { name: 'Cancel import' }).click();
+  await expect(upload).toHaveAttribute('data-state', 'cancelled');
+  await expect(upload.getByText('The file had not arrived, so there is nothing to retry.')).toBeVisible();
+  await upload.getByRole('button', { name: 'Dismiss' }).click();
+
+  await startImport(page, path);
+  await expect(upload).toHaveAttribute('data-state', 'completed', { timeout: 45_000 });
+  await expect(figure(upload, 'Created')).toHaveText('100,000');
+  line.close();
+});
+
 test('without a network the page says Offline, and comes back by itself', async ({ page, context, baseURL }) => {
   const line = await cable(baseURL!);
   await open(page, line.url);
