@@ -68,8 +68,8 @@ bench: build ## the figures of the README, on this machine
 	@scripts/bench
 
 fuzz: ## fuzz the reader and the SKU key, a minute each
-	@go test -run '^$$' -fuzz FuzzSKUKey -fuzztime 60s .
-	@for f in $$(go test -list '^Fuzz' ./internal/csvfile | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s ./internal/csvfile || exit 1; done
+	@go test -run '^$$' -fuzz FuzzSKUKey -fuzztime 60s -fuzzminimizetime 10x .
+	@for f in $$(go test -list '^Fuzz' ./internal/csvfile | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 10x ./internal/csvfile || exit 1; done
 
 clean: ## remove what was built; never data
 	@rm -rf bin $(WEB)/node_modules && find $(WEB)/dist -mindepth 1 -not -name .gitkeep -delete
