@@ -109,6 +109,11 @@ const LeaseTime = 10 * time.Second
 // or ended: stop working on it and change nothing more.
 var ErrLeaseLost = &Error{Code: Conflict, Message: "The import has gone on elsewhere or was ended."}
 
+// ErrLedgerShort means that rows which were acknowledged are not in the ledger:
+// the database has lost its latest commits, as after a failover to a copy that
+// lagged. Nothing is wrong with the import; it has to be taken up again.
+var ErrLedgerShort = &Error{Code: Conflict, Message: "The database has lost rows that it had acknowledged."}
+
 // Scan is the result of the first pass over a whole file.
 type Scan struct {
 	Head
@@ -193,7 +198,8 @@ type ImportStore interface {
 	StartScan(ctx context.Context, id uuid.UUID, epoch int64) (Import, error)
 	// StartWrite records the scan and moves to writing.
 	StartWrite(ctx context.Context, id uuid.UUID, epoch int64, s Scan) (Import, error)
-	// Complete ends the import with the counts of its ledger.
+	// Complete ends the import with the counts of its ledger; ErrLedgerShort
+	// when that does not account for every row of the scan.
 	Complete(ctx context.Context, id uuid.UUID, epoch int64, s Scan) (Import, error)
 	// Fail ends the import with the reason; s is what was known of the file.
 	Fail(ctx context.Context, id uuid.UUID, epoch int64, s Scan, why ImportError) (Import, error)

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -60,7 +61,7 @@ func (d *DB) Complete(ctx context.Context, id uuid.UUID, epoch int64, s importer
 			return "", err
 		}
 		if valid := validRows(s); !r.DryRun && written.Written() != valid {
-			return "", importer.Errorf(importer.Internal, "The ledger accounts for %d rows of %d.", written.Written(), valid)
+			return "", fmt.Errorf("the ledger accounts for %d rows of %d: %w", written.Written(), valid, importer.ErrLedgerShort)
 		}
 		r.learn(s)
 		r.end(importer.Completed, written, d.now())

@@ -30,16 +30,10 @@ const (
 // beginBatch sets what holds for the transaction alone, for a pooler may give
 // the session to somebody else afterwards.
 //
-// A batch's commit need not wait for the disk: its ledger row shares the
-// transaction, so a power cut loses both and the batch is written again. The
-// import completes with a commit that waits, and the log is one sequence:
-// what was committed before is on disk by then.
-//
 // A generic plan costs no time for looking at the arrays (5 ms a batch), and
 // does not know how long they are, so it looks every key up by the index; one
 // that knows tends to scan the whole catalogue for every batch.
 const beginBatch = `BEGIN;
-	SET LOCAL synchronous_commit = off;
 	SET LOCAL plan_cache_mode = force_generic_plan;
 	SET LOCAL idle_in_transaction_session_timeout = '10s'`
 
