@@ -86,3 +86,21 @@ func peakMB(b *testing.B) float64 {
 	}
 	return 0
 }
+
+// BenchmarkPostgres imports 500,000 new products, from the upload's first
+// byte to completed. The tests' server does not sync to disk.
+func BenchmarkPostgres(b *testing.B) {
+	const rows = 500_000
+	text, want := catalogue(b, rows)
+	for b.Loop() {
+		b.StopTimer()
+		m := newMachine(b)
+		b.StartTimer()
+		m.checkCompleted(m.upload(importer.NewImport{}, text), want)
+		b.StopTimer()
+		m.shutdown()
+		b.StartTimer()
+	}
+	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(peakMB(b), "MB-peak")
+}

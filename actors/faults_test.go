@@ -449,3 +449,62 @@ func TestFailureThatCannotBeRecordedIsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// TestSupervisorThatPanicsFailsItsImportOnly makes the clock panic, which only
+// a supervisor looks at while an upload waits.
+func TestSupervisorThatPanicsFailsItsImportOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var armed atomic.Bool
+		b := setup(t, func(_ *bundle, o *actors.Options) {
+			o.Now = func() time.Time {
+				if armed.Swap(false) {
+					panic("clock")
+				}
+				return time.Now()
+			}
+		})
+		id := b.begin(importer.NewImport{}).ID
+		synctest.Wait()
+		armed.Store(true)
+		imp := b.await(id, importer.Failed)
+		if imp.Error.Code != importer.PipelineFailed || !imp.Error.Retry {
+			t.Errorf("got %+v", imp.Error)
+		}
+		text, want := file(1_000, 1_000)
+		b.await(b.upload(importer.NewImport{}, text), importer.Completed)
+		b.checkCatalogue(want)
+	})
+}
+
+// TestStepsThatKeepFailingFailTheImport goes through every call that moves it.
+func TestStepsThatKeepFailingFailTheImport(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"StartScan", "Ledger", "StartWrite", "Complete"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				b := setup(t, func(b *bundle, _ *actors.Options) {
+					b.store.beforeStep = func(_ context.Context, step string, _ uuid.UUID) error {
+						if step == name {
+							if calls.Add(1)%2 == 0 {
+								panic("store")
+							}
+							return errors.New("no")
+						}
+						return nil
+					}
+				})
+				text, _ := file(1_000, 1_000)
+				imp := b.await(b.upload(importer.NewImport{}, text), importer.Failed)
+				if imp.Error.Code != importer.PipelineFailed || !imp.Error.Retry {
+					t.Errorf("got %+v", imp.Error)
+				}
+				if got := calls.Load(); got != 6 {
+					t.Errorf("%s was called %d times, want 6", name, got)
+				}
+			})
+		})
+	}
+}

@@ -28,7 +28,6 @@ type importRun struct {
 	life, work       context.Context // work ends with the pipeline, life with the attempt
 	endLife, endWork context.CancelFunc
 	parser, deduper  pid
-	writers          []pid
 	children         map[pid]bool // alive; true once reaped
 
 	may     bool // scan

@@ -23,7 +23,7 @@ import (
 // What cannot be known from the scan alone is whether an entry began with
 // false marks. repeats counts it as a repeat, so until the write pass has
 // counted the rows it drops, the number may be too high. Measured: by nothing
-// for 1 million keys, by 66 for 5 million, by 3,400 for 10 million.
+// or 1 for 1 million keys, by 66 for 5 million, by 3,400 for 10 million.
 //
 // Memory: up to 18 MiB of bits, released after the scan, and 23 to 29 bytes
 // for every key that comes more than once; 34 MB for 10 million rows of which

@@ -47,9 +47,9 @@ func TestKeyTableGrowsThroughItsFilters(t *testing.T) {
 	if got := len(table.filters); got != 3 {
 		t.Errorf("got %d filters, want 3", got)
 	}
-	// At this size false marks are all but impossible.
-	if got, want := int(table.repeats), repeatsOf(keys); got != want {
-		t.Errorf("got %d repeats, want %d", got, want)
+	// A few keys in ten million find false marks at this size.
+	if got, want := int(table.repeats), repeatsOf(keys); got > want+5 {
+		t.Errorf("got %d repeats, want %d and next to no false ones", got, want)
 	}
 }
 

@@ -27,10 +27,11 @@ type imports struct {
 	runs    map[uuid.UUID]*run
 	queue   []uuid.UUID // whole uploads that wait for a place
 	begun   bool
-	asking  bool // a claim is under way
-	askMore bool // claim again after it
-	away    bool // the store could not be asked the last time
-	closing chan<- struct{}
+	asking  bool            // a claim is under way
+	askMore bool            // claim again after it
+	away    bool            // the store could not be asked the last time
+	closing chan<- struct{} // set by a shutdown
+	closed  bool            // closing was
 }
 
 // run is an import that has a supervisor here.
@@ -202,7 +203,10 @@ func (m *imports) onClaimed(c *cell, msg claimed) {
 		}
 		m.run(c, claim)
 	}
-	if m.askMore {
+	switch {
+	case m.closing != nil:
+		m.closeIfDone()
+	case m.askMore:
 		m.askMore = false
 		m.look(c)
 	}
@@ -274,8 +278,10 @@ func (m *imports) shutDown(c *cell, msg shutDown) {
 	m.closeIfDone()
 }
 
+// closeIfDone also waits for a claim that is under way, to give it back.
 func (m *imports) closeIfDone() {
-	if len(m.runs) == 0 {
+	if len(m.runs) == 0 && !m.asking && !m.closed {
+		m.closed = true
 		close(m.closing)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,14 +16,13 @@ import (
 	"importer/internal/csvfile"
 )
 
-// bench is a System on a memory store and spool.
+// bundle is a System on a memory store and spool.
 type bundle struct {
 	t      testing.TB
 	store  *memory
 	spool  *memorySpool
 	system *actors.System
 	node   uuid.UUID
-	read   atomic.Int64 // valid rows that readers have yielded
 }
 
 // setup starts a System that is shut down with the test. change may alter the

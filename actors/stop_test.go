@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -226,4 +227,37 @@ func TestNoMoreImportsRunThanThereArePlaces(t *testing.T) {
 	if got := most.Load(); got != 2 {
 		t.Errorf("%d imports wrote at once, want 2", got)
 	}
+}
+
+// A claim that is granted while the System shuts down goes back at once.
+func TestShutdownGivesALateClaimBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		var id uuid.UUID
+		b := setup(t, func(b *bundle, _ *actors.Options) {
+			claim, err := b.store.CreateImport(t.Context(), importer.NewImport{}, uuid.New())
+			if err != nil {
+				t.Fatal(err)
+			}
+			id = claim.ID
+			b.orphan(id, importer.Queued)
+			b.store.beforeStep = func(_ context.Context, name string, _ uuid.UUID) error {
+				if name == "ClaimImports" {
+					<-answer
+				}
+				return nil
+			}
+		})
+		synctest.Wait() // the claim is under way
+		go b.shutdown()
+		synctest.Wait() // it waits for the claim
+		close(answer)
+		synctest.Wait()
+		b.store.mu.Lock()
+		defer b.store.mu.Unlock()
+		if i := b.store.imports[id]; i.owner != uuid.Nil || i.Epoch != 2 {
+			t.Errorf("owner %v, epoch %d: want it claimed and given back", i.owner, i.Epoch)
+		}
+	})
 }
