@@ -10,11 +10,8 @@ const binary = process.env.IMPORTER_BIN ?? '../../bin/importer';
 const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'];
 
 // Every worker reads this file again: the first reader makes the directory.
-if (!process.env.IMPORTER_E2E_DATA) {
-  const dir = mkdtempSync(join(tmpdir(), 'importer-e2e-'));
-  chmodSync(dir, 0o755); // run by root, the server gives Postgres another account
-  process.env.IMPORTER_E2E_DATA = dir;
-}
+const data = (process.env.IMPORTER_E2E_DATA ??= mkdtempSync(join(tmpdir(), 'importer-e2e-')));
+if (existsSync(data)) chmodSync(data, 0o755); // run by root, the server gives Postgres another account
 
 export default defineConfig({
   testDir: 'e2e',
@@ -35,7 +32,8 @@ export default defineConfig({
     },
   },
   webServer: {
-    command: `${binary} serve --addr 127.0.0.1:${port} --data-dir ${process.env.IMPORTER_E2E_DATA}`,
+    // The shell outlives the server by as much as it takes to clean up.
+    command: `trap : TERM; ${binary} serve --addr 127.0.0.1:${port} --data-dir ${data}; rm -rf ${data}`,
     url: `http://127.0.0.1:${port}/readyz`,
     env: { IMPORTER_METRICS_ADDR: '127.0.0.1:0' },
     timeout: 60_000,

@@ -36,7 +36,7 @@ test('rejected rows are shown with reasons and come back as a file', async ({ pa
 
   const downloading = page.waitForEvent('download');
   await rejects.getByRole('link', { name: 'Download CSV' }).click();
-  const lines = readFileSync(await (await downloading).path(), 'utf8').trim().split(/\r?\n/);
+  const lines = readFileSync(await (await downloading).path(), 'utf8').replace(/^\uFEFF/, '').trim().split(/\r?\n/);
   expect(lines).toHaveLength(61);
   expect(lines[0]).toBe('line,reason,sku,name,description');
   expect(lines[1]).toMatch(/^6,missing_name,BAD-0000004,,/);

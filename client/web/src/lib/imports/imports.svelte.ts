@@ -36,8 +36,6 @@ class Imports {
   total = $state(0);
   /** Asks for the part of the list that follows; null at its end. */
   next = $state<string | null>(null);
-  /** Topics of imports that the server does not know. */
-  unknown = new SvelteMap<string, string>();
 
   /** Newest first. */
   list = $derived([...this.#known.values()].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at) || (a.id < b.id ? 1 : -1)));
@@ -166,10 +164,7 @@ class Imports {
       },
       event: (_kind, _at, data) => this.#take((data as { import: Import }).import),
       update: (data) => this.#update(id, data as ImportUpdate),
-      refused: (_code, message) => {
-        this.#watched.delete(id);
-        this.unknown.set(id, message);
-      },
+      refused: () => this.#watched.delete(id), // there is none: the page hears it from the REST API
     });
   }
 

@@ -70,6 +70,7 @@ export class Connection {
   sleep() {
     this.#drop();
     this.#retry();
+    if (this.#status.kind !== 'stopped') this.#set({ kind: 'connecting' });
   }
 
   /**
@@ -215,7 +216,6 @@ export class Connection {
     if (!socket) return;
     socket.onmessage = socket.onclose = null;
     socket.close();
-    if (this.#status.kind === 'live') this.#set({ kind: 'connecting' });
   }
 
   #set(s: Status) {
