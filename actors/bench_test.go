@@ -102,5 +102,4 @@ func BenchmarkPostgres(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
-	b.ReportMetric(peakMB(b), "MB-peak")
 }
