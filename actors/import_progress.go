@@ -86,7 +86,8 @@ func (g *gauge) progress(phase importer.Phase, notice string) importer.Progress 
 		RowsScanned: g.rowsScanned, RowsPerSecond: math.Round(g.rate.perSecond),
 	}
 	if g.rowsTotal > 0 {
-		p.RowsDone, p.RowsTotal = g.counts.Written(), g.rowsTotal
+		p.RowsDone = g.counts.Written()
+		p.RowsTotal = max(g.rowsTotal, p.RowsDone) // it may be too low by a few: see keyTable
 	}
 	return p
 }
