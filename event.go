@@ -87,6 +87,25 @@ type Snapshot struct {
 	Data  json.RawMessage // {"import": …} or {"imports": […]}
 }
 
+// Subscription answers Subscribe. Either the events missed since the cursor
+// are all there, or a snapshot takes their place and Reason says why.
+type Subscription struct {
+	Epoch    string
+	Seq      int64           // the last event the subscriber knows when it has taken this in
+	Reason   string          // why it is a snapshot: fresh, epoch, gap or ahead; "" with a replay
+	Snapshot json.RawMessage // with a reason
+	Events   []Event         // without one: from the cursor's seq + 1 to Seq, perhaps none
+	Update   *Update         // the newest progress after Seq; may be nil
+}
+
+// Log is a part of a topic's log.
+type Log struct {
+	Epoch  string
+	Head   int64   // seq of the newest event there is
+	Floor  int64   // events up to this one are deleted
+	Events []Event // in order
+}
+
 // EventLog reads the durable events. db implements it.
 type EventLog interface {
 	// TopicSnapshot reads state and seq of a topic in one statement. NotFound
@@ -94,14 +113,30 @@ type EventLog interface {
 	TopicSnapshot(ctx context.Context, topic string) (Snapshot, error)
 	// EventsAfter lists events of a topic with a seq over after, in order.
 	EventsAfter(ctx context.Context, topic string, after int64, limit int) ([]Event, error)
+	// ReadLog reads the same with what is known of the log, in one statement.
+	ReadLog(ctx context.Context, topic string, after int64, limit int) (Log, error)
+	// NewEvents lists the events of the watched topics, given with the last seq
+	// known of each, that were appended since, by any machine. It also returns
+	// the epoch. At most limit events; those of a topic in order.
+	NewEvents(ctx context.Context, seen map[string]int64, limit int) (epoch string, events []Event, err error)
+	// Listen calls hint whenever another machine may have appended events, until
+	// ctx ends or the connection is lost, which is the error. It calls up once
+	// it hears.
+	Listen(ctx context.Context, up, hint func()) error
+	// Hint tells the other machines that there are new events.
+	Hint(ctx context.Context) error
+	// TrimEvents deletes up to limit events that are older than keep, raising
+	// the floor of their topics, and returns how many.
+	TrimEvents(ctx context.Context, keep time.Duration, limit int) (int, error)
 }
 
 // Subscriber gets what happens on the topics it is subscribed to. The hub
 // calls it from one goroutine at a time a topic; no method may block. Frames
 // are the bytes to send, shared among all subscribers: do not change them.
 type Subscriber interface {
-	// Subscribed answers Subscribe and comes before all else of the topic.
-	Subscribed(topic string, s Snapshot, lastUpdate *Update, reason string)
+	// Subscribed answers Subscribe and comes before all else of the topic. It
+	// may come again, when the hub could not fill a gap.
+	Subscribed(topic string, s Subscription)
 	// Refused answers Subscribe when it cannot be done.
 	Refused(topic string, err error)
 	// Event must not be lost: a subscriber that cannot keep it cuts itself off.

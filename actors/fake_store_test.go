@@ -18,6 +18,8 @@ import (
 // the ports: fenced steps, a ledger in the transaction of its batch, events
 // numbered without gaps. Hooks let a test disturb it.
 type memory struct {
+	lonely
+
 	// beforeMerge and afterMerge run around the commit of a batch, without
 	// the lock. An error of theirs is what the writer gets.
 	beforeMerge func(ctx context.Context, b importer.Batch) error

@@ -21,6 +21,8 @@ import (
 
 // eventLog is an EventLog of one topic that a test fills by itself.
 type eventLog struct {
+	lonely
+
 	mu             sync.Mutex
 	epoch          string
 	head           int64

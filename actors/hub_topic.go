@@ -269,7 +269,9 @@ func (t *topic) admit(s importer.Subscriber, m *member, snap importer.Snapshot) 
 	if last != nil && last.Seq != snap.Seq {
 		last = nil
 	}
-	t.call(s, m, func() { s.Subscribed(t.name, snap, last, reason) })
+	t.call(s, m, func() {
+		s.Subscribed(t.name, importer.Subscription{Epoch: snap.Epoch, Seq: snap.Seq, Reason: reason, Snapshot: snap.Data, Update: last})
+	})
 	for _, f := range t.recent {
 		t.give(s, m, f)
 	}

@@ -43,11 +43,11 @@ func (w *watcher) note(kind string, f func()) {
 	}
 }
 
-func (w *watcher) Subscribed(_ string, s importer.Snapshot, last *importer.Update, reason string) {
+func (w *watcher) Subscribed(_ string, s importer.Subscription) {
 	w.note("subscribed", func() {
-		w.snapshots = append(w.snapshots, s)
-		w.lasts = append(w.lasts, last)
-		w.reasons = append(w.reasons, reason)
+		w.snapshots = append(w.snapshots, importer.Snapshot{Epoch: s.Epoch, Seq: s.Seq, Data: s.Snapshot})
+		w.lasts = append(w.lasts, s.Update)
+		w.reasons = append(w.reasons, s.Reason)
 	})
 }
 

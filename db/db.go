@@ -29,6 +29,7 @@ import (
 // Options say how to reach the database.
 type Options struct {
 	URL      string // postgres://…, also of a transaction pooler
+	Direct   string // the same database without a pooler, to listen on; empty: URL
 	MaxConns int    // 0: the larger of 4 and the number of CPUs
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
@@ -37,6 +38,7 @@ type Options struct {
 // DB is a database. It is safe for use by several goroutines.
 type DB struct {
 	pool     *pgxpool.Pool
+	direct   string  // URL to listen on
 	bun      *bun.DB // on the same pool
 	log      zerolog.Logger
 	clock    func() time.Time
@@ -69,12 +71,17 @@ func Open(o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	direct := o.Direct
+	if direct == "" {
+		direct = o.URL
+	}
 	clock := o.Now
 	if clock == nil {
 		clock = time.Now
 	}
 	return &DB{
-		pool: pool,
+		pool:   pool,
+		direct: direct,
 		// An older release has to read rows of a newer schema.
 		bun:      bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New(), bun.WithDiscardUnknownColumns()),
 		log:      o.Log,

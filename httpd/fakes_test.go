@@ -203,7 +203,7 @@ type fakeHub struct {
 func newFakeHub() *fakeHub {
 	h := &fakeHub{subs: map[string][]importer.Subscriber{}}
 	h.answer = func(topic string, _ *importer.Cursor, s importer.Subscriber) {
-		s.Subscribed(topic, importer.Snapshot{Epoch: "e1", Seq: 0, Data: json.RawMessage(`{"import":{}}`)}, nil, "fresh")
+		s.Subscribed(topic, importer.Subscription{Epoch: "e1", Snapshot: json.RawMessage(`{"import":{}}`), Reason: "fresh"})
 	}
 	return h
 }

@@ -112,7 +112,7 @@ func (c *conn) subscribe(f clientFrame) {
 		c.out.push("", errorFrame(f.ID, importer.NotFound, "There is no such topic."))
 		return
 	}
-	s := &subscription{conn: c, topic: f.Topic, id: f.ID, since: f.Since}
+	s := &subscription{conn: c, topic: f.Topic, id: f.ID}
 	c.mu.Lock()
 	old := c.subs[f.Topic]
 	if old == nil && len(c.subs) >= maxTopics {

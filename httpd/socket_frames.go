@@ -52,37 +52,42 @@ func byeFrame(reason string, after time.Duration) []byte {
 	}{"bye", int(closeRestart), reason, true, [2]int64{0, after.Milliseconds()}})
 }
 
-type subscribedFrame struct {
-	Type      string            `json:"type"`
-	ID        int64             `json:"id"`
-	Topic     string            `json:"topic"`
-	Epoch     string            `json:"epoch"`
-	Seq       int64             `json:"seq"`
-	Recovered bool              `json:"recovered"`
-	Reason    string            `json:"reason,omitempty"`
-	Events    []json.RawMessage `json:"events,omitzero"` // an array, if empty, in every replay
-	Snapshot  json.RawMessage   `json:"snapshot,omitempty"`
-}
-
-// snapshotFrame answers with the state of a topic and its newest progress.
-func snapshotFrame(id int64, topic string, s importer.Snapshot, last *importer.Update, reason string) []byte {
-	data := s.Data
-	if last != nil {
+// subscribedFrame answers with the events that were missed, or with the state
+// of the topic and its newest progress.
+func subscribedFrame(id int64, topic string, s importer.Subscription) []byte {
+	type event struct { // the topic need not be said again
+		Seq  int64           `json:"seq"`
+		Kind string          `json:"kind"`
+		At   time.Time       `json:"at"`
+		Data json.RawMessage `json:"data"`
+	}
+	f := struct {
+		Type      string          `json:"type"`
+		ID        int64           `json:"id"`
+		Topic     string          `json:"topic"`
+		Epoch     string          `json:"epoch"`
+		Seq       int64           `json:"seq"`
+		Recovered bool            `json:"recovered"`
+		Reason    string          `json:"reason,omitempty"`
+		Events    []event         `json:"events,omitzero"` // an array, if empty, in every replay
+		Snapshot  json.RawMessage `json:"snapshot,omitempty"`
+	}{Type: "subscribed", ID: id, Topic: topic, Epoch: s.Epoch, Seq: s.Seq, Recovered: s.Reason == "", Reason: s.Reason}
+	if f.Recovered {
+		f.Events = make([]event, len(s.Events))
+		for i, e := range s.Events {
+			f.Events[i] = event{e.Seq, e.Kind, e.At, e.Data}
+		}
+		return encode(f)
+	}
+	f.Snapshot = s.Snapshot
+	if s.Update != nil {
 		fields := map[string]json.RawMessage{}
-		if json.Unmarshal(data, &fields) == nil {
-			fields["update"] = encode(last)
-			data = encode(fields)
+		if json.Unmarshal(s.Snapshot, &fields) == nil {
+			fields["update"] = encode(s.Update)
+			f.Snapshot = encode(fields)
 		}
 	}
-	return encode(subscribedFrame{Type: "subscribed", ID: id, Topic: topic, Epoch: s.Epoch, Seq: s.Seq, Reason: reason, Snapshot: data})
-}
-
-// replayFrame answers with the events that were missed.
-func replayFrame(id int64, topic string, s importer.Snapshot, events []json.RawMessage) []byte {
-	if events == nil {
-		events = []json.RawMessage{}
-	}
-	return encode(subscribedFrame{Type: "subscribed", ID: id, Topic: topic, Epoch: s.Epoch, Seq: s.Seq, Recovered: true, Events: events})
+	return encode(f)
 }
 
 func updateFrame(u importer.Update) []byte {
