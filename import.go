@@ -112,7 +112,7 @@ var ErrLeaseLost = &Error{Code: Conflict, Message: "The import has gone on elsew
 // ErrLedgerShort means that rows which were acknowledged are not in the ledger:
 // the database has lost its latest commits, as after a failover to a copy that
 // lagged. Nothing is wrong with the import; it has to be taken up again.
-var ErrLedgerShort = &Error{Code: Conflict, Message: "The database has lost rows that it had acknowledged."}
+var ErrLedgerShort = &Error{Code: Internal, Message: "The database has lost rows that it had acknowledged."}
 
 // Scan is the result of the first pass over a whole file.
 type Scan struct {

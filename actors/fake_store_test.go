@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -278,7 +279,7 @@ func (m *memory) Complete(ctx context.Context, id uuid.UUID, epoch int64, s impo
 	return m.fenced(ctx, "Complete", id, epoch, func(i *storedImport) (string, error) {
 		written, valid := i.sum().Written(), s.Rows-s.Duplicates-s.Rejected
 		if !i.DryRun && written != valid {
-			return "", importer.Errorf(importer.Internal, "the ledger accounts for %d rows of %d", written, valid)
+			return "", fmt.Errorf("%d rows of %d: %w", written, valid, importer.ErrLedgerShort)
 		}
 		i.learn(s)
 		i.end(importer.Completed)

@@ -297,6 +297,46 @@ func TestDatabaseAwayForLongReleasesTheImport(t *testing.T) {
 	})
 }
 
+// TestCommitsThatTheDatabaseLosesAreMadeAgain: at the end a batch that was
+// acknowledged is gone, as after a failover to a copy that lagged.
+func TestCommitsThatTheDatabaseLosesAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var lose sync.Once
+		b := setup(t, func(b *bundle, _ *actors.Options) {
+			var last importer.Batch
+			b.store.afterMerge = func(_ context.Context, batch importer.Batch) error {
+				b.store.mu.Lock()
+				defer b.store.mu.Unlock()
+				last = batch
+				return nil
+			}
+			b.store.beforeStep = func(_ context.Context, step string, id uuid.UUID) error {
+				if step != "Complete" {
+					return nil
+				}
+				lose.Do(func() {
+					b.store.mu.Lock()
+					defer b.store.mu.Unlock()
+					delete(b.store.imports[id].ledger, last.Number)
+					delete(b.store.merges, batchName(id, last.Number))
+					for _, r := range last.Rows {
+						delete(b.store.catalogue, r.Key)
+					}
+				})
+				return nil
+			}
+		})
+		text, want := file(8_000, 6_000)
+		imp := b.await(b.upload(importer.NewImport{BatchRows: 500}, text), importer.Completed)
+		b.checkCounts(imp, importer.Counts{Rows: 8_000, Created: 6_000, Duplicates: 2_000})
+		b.checkCatalogue(want)
+		if imp.Attempts != 2 {
+			t.Errorf("got %d attempts, want 2", imp.Attempts)
+		}
+	})
+}
+
 // Only the batches cannot be written: the lease holds, so the import has to be
 // released in so many words.
 func TestWritersStalledForLongReleaseTheImport(t *testing.T) {

@@ -2,8 +2,11 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"importer"
 )
 
 // step is a call that moves the import in the store.
@@ -127,6 +130,10 @@ func (r *importRun) stepFailed(c *cell, s step, err error) {
 	switch {
 	case r.outcome != undecided && s != r.outcome.step():
 		r.settle(c) // the step no longer matters
+	case errors.Is(err, importer.ErrLedgerShort):
+		c.log.Error().Err(err).Msg("import is taken up again")
+		r.steps = steps{}
+		r.end(c, released)
 	case isLost(err):
 		r.end(c, abandoned)
 	case s == stepRelease:

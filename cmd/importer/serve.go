@@ -71,6 +71,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		Events:       store,
 		Spool:        files,
 		OpenRows:     csvfile.Open,
+		OnCommit:     store.OnCommit,
 		Node:         node,
 		MaxFileBytes: c.maxUpload,
 		Log:          log,
@@ -79,7 +80,6 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	if err != nil {
 		return err
 	}
-	store.OnCommit(system.Publish)
 
 	server, err := httpd.New(httpd.Options{
 		Imports:   store,
