@@ -1,33 +1,60 @@
+/** The body of an answer of application/problem+json (RFC 9457). */
+export type Problem = {
+  title?: string;
+  detail?: string;
+  code?: string;
+  /** The values at fault, each with the JSON pointer of its member. */
+  errors?: { pointer: string; detail: string }[];
+  /** The thing as it is now: why a change of an older version was refused. */
+  current?: unknown;
+};
+
 /** What the server or the network said no with. The message is a sentence for people. */
 export class ApiError extends Error {
-  constructor(message: string, readonly status: number, readonly code = '') {
+  readonly code: string;
+
+  constructor(message: string, readonly status: number, readonly problem: Problem = {}) {
     super(message);
+    this.code = problem.code ?? '';
+  }
+
+  /** What is wrong with the members of the request, by name. */
+  get fields(): Record<string, string> {
+    return Object.fromEntries((this.problem.errors ?? []).map((e) => [e.pointer.replace(/^\//, ''), e.detail]));
   }
 }
 
 /** A part of a list; next asks for the part that follows. */
 export type Page<T> = { items: T[]; next: string | null; total: number };
 
+export type Ask = { signal?: AbortSignal; body?: object; headers?: Record<string, string> };
+
 /** One request to the API. It throws ApiError, or an AbortError when signal ends it. */
-export async function api<T>(method: 'GET' | 'POST', path: string, signal?: AbortSignal): Promise<T> {
+export async function api<T>(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, { signal, body, headers }: Ask = {}): Promise<T> {
   let response: Response;
+  let text: string;
   try {
-    response = await fetch(path, { method, signal, headers: { Accept: 'application/json' } });
+    response = await fetch(path, {
+      method,
+      signal,
+      headers: { Accept: 'application/json', ...(body && { 'Content-Type': 'application/json' }), ...headers },
+      body: body && JSON.stringify(body),
+    });
+    text = await response.text();
   } catch (e) {
     if (signal?.aborted) throw e;
     throw new ApiError('The server cannot be reached. Check the connection and try again.', 0);
   }
-  const text = await response.text();
   if (!response.ok) throw problem(response.status, text);
-  return JSON.parse(text) as T;
+  return (text ? JSON.parse(text) : undefined) as T;
 }
 
-/** Reads an answer of application/problem+json (RFC 9457), or makes do without. */
+/** Reads an answer of application/problem+json, or makes do without. */
 export function problem(status: number, text: string): ApiError {
   try {
-    const p = JSON.parse(text) as { detail?: string; title?: string; code?: string };
+    const p = JSON.parse(text) as Problem;
     const message = p.detail || p.title;
-    if (message) return new ApiError(message, status, p.code);
+    if (message) return new ApiError(message, status, p);
   } catch {
     // not from our server: a proxy in between
   }
