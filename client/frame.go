@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -15,6 +16,7 @@ import (
 // frame is any object the server may send; Type says which fields count.
 type frame struct {
 	Type string `json:"type"`
+	ID   int64  `json:"id"` // of the request it answers
 
 	PingMS int `json:"ping_ms"` // hello
 	PongMS int `json:"pong_ms"`
@@ -28,14 +30,27 @@ type frame struct {
 	Data  json.RawMessage `json:"data"`
 
 	Recovered bool             `json:"recovered"` // subscribed
-	Reason    string           `json:"reason"`
+	Reason    string           `json:"reason"`    // also of bye
 	Snapshot  json.RawMessage  `json:"snapshot"`
 	Events    []importer.Event `json:"events"`
 
-	Code    code   `json:"code"` // error: a word; bye: a close code
-	Message string `json:"message"`
-	AfterMS []int  `json:"after_ms"`
+	Code      code   `json:"code"` // error: a word; bye: a close code
+	Message   string `json:"message"`
+	Reconnect *bool  `json:"reconnect"` // bye
+	AfterMS   []int  `json:"after_ms"`
 }
+
+func (f frame) event() importer.Event {
+	return importer.Event{Topic: f.Topic, Seq: f.Seq, Kind: f.Kind, At: f.At, Data: f.Data}
+}
+
+func (f frame) update() importer.Update {
+	return importer.Update{Topic: f.Topic, Seq: f.Seq, Rev: f.Rev, Data: f.Data}
+}
+
+// understood are the types this client acts on. A frame of any other type may
+// have any fields.
+var understood = []string{"hello", "ping", "subscribed", "event", "update", "error", "bye"}
 
 // code is a word in an error frame and a number in a bye.
 type code struct{ text string }
@@ -57,14 +72,29 @@ func read(ctx context.Context, conn *websocket.Conn, limit time.Duration) ([]fra
 		}
 		return nil, err
 	}
+	return parse(b)
+}
+
+func parse(b []byte) (frames []frame, err error) {
+	objects := []json.RawMessage{b}
 	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '[' {
-		var frames []frame
-		err = json.Unmarshal(b, &frames)
-		return frames, err
+		if err := json.Unmarshal(b, &objects); err != nil {
+			return nil, err
+		}
 	}
-	var f frame
-	err = json.Unmarshal(b, &f)
-	return []frame{f}, err
+	for _, object := range objects {
+		var f frame
+		// After a field of the wrong type the others are read all the same.
+		err := json.Unmarshal(object, &f)
+		if !slices.Contains(understood, f.Type) && json.Valid(object) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("frame %q: %w", f.Type, err)
+		}
+		frames = append(frames, f)
+	}
+	return frames, nil
 }
 
 func write(ctx context.Context, conn *websocket.Conn, v any) error {

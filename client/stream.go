@@ -4,9 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
-	"net/http"
+	"math/rand/v2"
 	"time"
 
 	"github.com/coder/websocket"
@@ -14,22 +13,15 @@ import (
 	"importer"
 )
 
-// Subprotocol names the WebSocket protocol this client speaks.
-const Subprotocol = "importer.v1.json"
-
-const (
-	reconnectFirst = 500 * time.Millisecond
-	reconnectMost  = 30 * time.Second
-	healthyAfter   = 30 * time.Second // a connection that held this long starts the backoff anew
-	readLimit      = 4 << 20          // replays and snapshots come in one frame
-)
-
-// Message is one thing that happened on a watched topic. Exactly one field is
-// set.
+// Message is one thing that happened on a watched topic. Topic says on which,
+// and one of the other fields is set.
 type Message struct {
+	Topic string // "" with Down, which is about all of them
 	// Snapshot replaces all that was known of the topic. It comes first, and
 	// again whenever the events missed could not be replayed.
 	Snapshot *Snapshot
+	// Resumed says that nothing is lost: the events missed follow, if any.
+	Resumed bool
 	// Event is a durable change; each comes once, in order.
 	Event *importer.Event
 	// Update is progress; it only moves forward.
@@ -42,150 +34,175 @@ type Message struct {
 type Snapshot struct {
 	Epoch  string
 	Seq    int64
-	Reason string          // why it is a snapshot and not a replay: fresh, epoch, gap or ahead
-	Data   json.RawMessage // {"import": …, "update": …} or {"imports": […]}
+	Reason string           // why it is a snapshot and not a replay: fresh, epoch, gap or ahead
+	Data   json.RawMessage  // {"import": …} or {"imports": […]}
+	Update *importer.Update // the newest progress after Seq; may be nil
 }
 
-// Watch follows a topic until ctx ends, the caller stops, or the server says
-// that coming back is of no use. It reconnects with full jitter and resumes
-// where it was. The one error it yields is the last thing it yields.
-func (c *Client) Watch(ctx context.Context, topic string) iter.Seq2[Message, error] {
+const (
+	reconnectFirst = 500 * time.Millisecond
+	reconnectMost  = 30 * time.Second
+	healthyAfter   = 30 * time.Second // a connection that held this long starts the backoff anew
+
+	helloSilence = 40 * time.Second // the longest silence until hello says better
+	byeSilence   = 5 * time.Second  // between bye and the end
+
+	// A server takes 50 messages at once from a client.
+	maxTopics = 32
+)
+
+// Watch follows up to 32 topics over one connection until ctx ends, the caller
+// stops, or the server says that coming back is of no use. It reconnects with
+// full jitter and resumes each topic where it was. The one error it yields is
+// the last thing it yields.
+//
+// Nothing is read while the caller handles a message: one that takes longer
+// than the server waits for it is cut off, and resumes.
+func (c *Client) Watch(ctx context.Context, topics ...string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		w := watcher{client: c, topic: topic, yield: yield}
-		for tries := 1; ; tries++ {
-			began := time.Now()
-			err := w.session(ctx)
-			switch {
-			case w.stopped:
-				return
-			case ctx.Err() != nil:
-				yield(Message{}, ctx.Err())
-				return
-			case final(err):
-				yield(Message{}, err)
-				return
-			}
-			if time.Since(began) > healthyAfter {
-				tries = 1
-			}
-			if !yield(Message{Down: err}, nil) {
-				return
-			}
-			wait := backoff(tries, reconnectFirst, reconnectMost)
-			if w.after > 0 {
-				wait, w.after = backoff(1, w.after, w.after), 0
-			}
-			if err := sleep(ctx, wait); err != nil {
-				yield(Message{}, err)
-				return
-			}
+		if len(topics) == 0 || len(topics) > maxTopics {
+			yield(Message{}, importer.Errorf(importer.Invalid, "%d topics to watch, want 1 to %d", len(topics), maxTopics))
+			return
+		}
+		w := watcher{client: c, yield: yield, topics: map[string]*follower{}}
+		for _, t := range topics {
+			w.topics[t] = &follower{topic: t}
+		}
+		if err := w.run(ctx); !w.stopped {
+			yield(Message{}, err)
 		}
 	}
 }
 
-// watcher is the state that outlives a connection.
+// watcher is one call of Watch.
 type watcher struct {
 	client  *Client
-	topic   string
 	yield   func(Message, error) bool
 	stopped bool // the caller left the loop
-	cursor  *importer.Cursor
-	rev     int64
-	after   time.Duration // what the last bye asked to wait at most
+	topics  map[string]*follower
+	lastID  int64 // of a subscribe
+
+	// Of the connection:
+	opened  time.Time     // zero until it stands
+	silence time.Duration // the longest that may pass without a frame
+	stay    time.Duration // how long the server asked to stay away; 0 when it did not
 }
 
-// session runs one connection and returns why it ended.
-func (w *watcher) session(ctx context.Context) error {
+// run makes one connection after the other and returns why it gave up.
+func (w *watcher) run(ctx context.Context) error {
+	for tries := 1; ; tries++ {
+		w.opened, w.stay = time.Time{}, 0
+		err := w.connection(ctx)
+		switch {
+		case w.stopped || final(err):
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		if !w.opened.IsZero() && time.Since(w.opened) > healthyAfter {
+			tries = 1
+		}
+		if w.emit(Message{Down: err}) != nil {
+			return err
+		}
+		wait := w.stay
+		if wait == 0 {
+			wait = backoff(tries, reconnectFirst, reconnectMost)
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// connection follows the topics over one connection and returns why it ended.
+func (w *watcher) connection(ctx context.Context) error {
 	conn, err := w.client.dial(ctx)
 	if err != nil {
+		if busy, ok := errors.AsType[*busyError](err); ok {
+			w.stay = busy.after + backoff(1, reconnectFirst, reconnectFirst)
+		}
 		return err
 	}
 	defer conn.CloseNow()
-	if err := w.subscribe(ctx, conn); err != nil {
-		return err
+	w.opened, w.silence = time.Now(), helloSilence
+	for _, t := range w.topics {
+		if err := w.subscribe(ctx, conn, t); err != nil {
+			return err
+		}
 	}
-	silence := 40 * time.Second // until hello says better
 	for {
-		frames, err := read(ctx, conn, silence)
+		frames, err := read(ctx, conn, w.silence)
 		if err != nil {
 			return err
 		}
 		for _, f := range frames {
-			if f.Type == "hello" && f.PingMS > 0 {
-				silence = time.Duration(f.PingMS+f.PongMS) * time.Millisecond
+			err := w.take(ctx, conn, f)
+			if w.stopped {
+				_ = conn.Close(websocket.StatusNormalClosure, "")
 			}
-			if err := w.take(ctx, conn, f); err != nil {
-				if w.stopped {
-					_ = conn.Close(websocket.StatusNormalClosure, "")
-				}
+			if err != nil {
 				return err
 			}
 		}
 	}
 }
 
-var errStopped = errors.New("the caller stopped watching")
-
 // take handles one frame.
 func (w *watcher) take(ctx context.Context, conn *websocket.Conn, f frame) error {
 	switch f.Type {
+	case "hello":
+		if f.PingMS > 0 {
+			w.silence = time.Duration(f.PingMS+f.PongMS) * time.Millisecond
+		}
+		return nil
 	case "ping":
-		return write(ctx, conn, map[string]any{"type": "pong"})
+		return write(ctx, conn, map[string]string{"type": "pong"})
 	case "error":
-		return importer.Errorf(importer.Code(f.Code.text), "%s", f.Message)
+		return w.refused(f)
 	case "bye":
-		if len(f.AfterMS) == 2 {
-			w.after = time.Duration(f.AfterMS[1]) * time.Millisecond
-		}
-		return nil // the close frame follows
-	case "subscribed":
-		return w.subscribed(f)
-	case "event":
-		return w.event(ctx, conn, importer.Event{Topic: f.Topic, Seq: f.Seq, Kind: f.Kind, At: f.At, Data: f.Data})
-	case "update":
-		if w.cursor == nil || f.Seq < w.cursor.Seq || (f.Seq == w.cursor.Seq && f.Rev <= w.rev) {
-			return nil // older than what was shown
-		}
-		w.rev = f.Rev
-		return w.emit(Message{Update: &importer.Update{Topic: f.Topic, Seq: f.Seq, Rev: f.Rev, Data: f.Data}})
+		return w.bye(f)
 	}
-	return nil // a later server may say more
-}
-
-func (w *watcher) subscribed(f frame) error {
-	if !f.Recovered {
-		w.cursor, w.rev = &importer.Cursor{Epoch: f.Epoch, Seq: f.Seq}, 0
-		return w.emit(Message{Snapshot: &Snapshot{Epoch: f.Epoch, Seq: f.Seq, Reason: f.Reason, Data: f.Snapshot}})
+	t := w.topics[f.Topic]
+	if t == nil {
+		return nil // a later server may say more
 	}
-	if w.cursor == nil {
-		return importer.Errorf(importer.Internal, "the server replayed events to a client that had none")
-	}
-	for _, e := range f.Events {
-		if e.Seq <= w.cursor.Seq {
-			continue
-		}
-		e.Topic = w.topic
-		if err := w.apply(e); err != nil {
+	messages, err := t.take(f)
+	for _, m := range messages {
+		if err := w.emit(m); err != nil {
 			return err
 		}
+	}
+	if errors.Is(err, errMissed) {
+		return w.subscribe(ctx, conn, t)
+	}
+	return err
+}
+
+// bye notes when to come back; the close frame follows.
+func (w *watcher) bye(f frame) error {
+	w.silence = byeSilence
+	if f.Reconnect != nil && !*f.Reconnect {
+		return importer.Errorf(importer.Forbidden, "the server said goodbye for good: %s", f.Reason)
+	}
+	if len(f.AfterMS) == 2 {
+		from, to := max(0, f.AfterMS[0]), max(0, f.AfterMS[1])
+		w.stay = time.Duration(from)*time.Millisecond + rand.N(time.Duration(max(1, to-from))*time.Millisecond) + 1
 	}
 	return nil
 }
 
-func (w *watcher) event(ctx context.Context, conn *websocket.Conn, e importer.Event) error {
-	switch {
-	case w.cursor == nil || e.Seq <= w.cursor.Seq:
-		return nil
-	case e.Seq > w.cursor.Seq+1:
-		return w.subscribe(ctx, conn) // something is missing: ask for it
+func (w *watcher) refused(f frame) error {
+	message := f.Message
+	for _, t := range w.topics {
+		if t.asked == f.ID && len(w.topics) > 1 {
+			message = t.topic + ": " + message
+		}
 	}
-	return w.apply(e)
+	return &importer.Error{Code: importer.Code(f.Code.text), Message: message}
 }
 
-func (w *watcher) apply(e importer.Event) error {
-	w.cursor.Seq, w.rev = e.Seq, 0
-	return w.emit(Message{Event: &e})
-}
+var errStopped = errors.New("the caller stopped watching")
 
 func (w *watcher) emit(m Message) error {
 	if !w.yield(m, nil) {
@@ -195,49 +212,13 @@ func (w *watcher) emit(m Message) error {
 	return nil
 }
 
-func (w *watcher) subscribe(ctx context.Context, conn *websocket.Conn) error {
+func (w *watcher) subscribe(ctx context.Context, conn *websocket.Conn, t *follower) error {
+	w.lastID++
+	t.asked, t.answered = w.lastID, false
 	return write(ctx, conn, struct {
 		Type  string           `json:"type"`
-		ID    int              `json:"id"`
+		ID    int64            `json:"id"`
 		Topic string           `json:"topic"`
 		Since *importer.Cursor `json:"since,omitempty"`
-	}{"subscribe", 1, w.topic, w.cursor})
-}
-
-// final reports whether reconnecting is of no use: the server refused the
-// topic, or closed with a code that says stop (1007, 1009, 4500 to 4999).
-func final(err error) bool {
-	switch code := websocket.CloseStatus(err); {
-	case code == websocket.StatusInvalidFramePayloadData, code == websocket.StatusMessageTooBig, code >= 4500:
-		return true
-	case code != -1:
-		return false
-	}
-	switch importer.ErrorCode(err) {
-	case importer.NotFound, importer.Malformed, importer.Invalid, importer.Unauthorized, importer.Forbidden:
-		return true
-	}
-	return false
-}
-
-func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	header := http.Header{}
-	if c.token != "" {
-		header.Set("Authorization", "Bearer "+c.token)
-	}
-	conn, resp, err := websocket.Dial(ctx, c.base.JoinPath("/ws").String(), &websocket.DialOptions{
-		HTTPClient:   c.http,
-		HTTPHeader:   header,
-		Subprotocols: []string{Subprotocol},
-	})
-	if err != nil {
-		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
-			return nil, &importer.Error{Code: codeOf(resp.StatusCode), Message: fmt.Sprintf("the server answered %s to /ws", resp.Status), Err: err}
-		}
-		return nil, unreachable(err)
-	}
-	conn.SetReadLimit(readLimit)
-	return conn, nil
+	}{"subscribe", t.asked, t.topic, t.cursor})
 }

@@ -3,10 +3,11 @@ package client_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -16,84 +17,36 @@ import (
 	"importer/client"
 )
 
-// session plays the server's part of one connection: it may read what the
-// client sends and write what it likes.
-type session func(ctx context.Context, t *testing.T, c *websocket.Conn)
-
-// server plays one session a connection, in order; more connections than
-// sessions are a failure.
-func server(t *testing.T, sessions ...session) *client.Client {
-	t.Helper()
-	next := make(chan session, len(sessions))
-	for _, s := range sessions {
-		next <- s
-	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{client.Subprotocol}})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.CloseNow()
-		select {
-		case play := <-next:
-			send(r.Context(), t, c, `{"type":"hello","v":1,"ping_ms":20000,"pong_ms":10000}`)
-			play(r.Context(), t, c)
-		default:
-			t.Error("the client connected once more than it should")
-		}
-	}))
-	t.Cleanup(s.Close)
-	cl, err := client.New(client.Options{Server: s.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cl
-}
-
-func send(ctx context.Context, t *testing.T, c *websocket.Conn, frame string) {
-	t.Helper()
-	if err := c.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
-		t.Errorf("send %s: %v", frame, err)
-	}
-}
-
-// expect reads a frame of the client and compares it.
-func expect(ctx context.Context, t *testing.T, c *websocket.Conn, want string) {
-	t.Helper()
-	_, b, err := c.Read(ctx)
-	if err != nil {
-		t.Errorf("waiting for %s: %v", want, err)
-		return
-	}
-	var got, wanted any
-	if json.Unmarshal(b, &got) != nil || json.Unmarshal([]byte(want), &wanted) != nil || !cmp.Equal(got, wanted) {
-		t.Errorf("the client sent %s, want %s", b, want)
-	}
-}
+const (
+	askFresh = `{"type":"subscribe","id":1,"topic":"imports"}`
+	fresh4   = `{"type":"subscribed","id":1,"topic":"imports","epoch":"e","seq":4,"recovered":false,"reason":"fresh","snapshot":{"imports":[]}}`
+)
 
 func event(seq int) string {
-	return fmt.Sprintf(`{"type":"event","topic":"imports","seq":%d,"kind":"k","at":"2026-01-02T03:04:05Z","data":{"n":%d}}`, seq, seq)
+	return fmt.Sprintf(`{"type":"event","topic":"imports","seq":%d,"kind":"import.queued","at":"2026-01-02T03:04:05Z","data":{}}`, seq)
 }
 
-// told writes down what the caller of Watch hears, until n things were said.
-func told(t *testing.T, c *client.Client, n int) (heard []string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for m, err := range c.Watch(ctx, "imports") {
-		switch {
-		case err != nil:
-			heard = append(heard, "end: "+string(importer.ErrorCode(err)))
-		case m.Snapshot != nil:
-			heard = append(heard, fmt.Sprintf("snapshot %d %s", m.Snapshot.Seq, m.Snapshot.Reason))
-		case m.Event != nil:
-			heard = append(heard, fmt.Sprintf("event %s %d", m.Event.Topic, m.Event.Seq))
-		case m.Update != nil:
-			heard = append(heard, fmt.Sprintf("update %d.%d", m.Update.Seq, m.Update.Rev))
-		case m.Down != nil:
-			heard = append(heard, "down")
-		}
+func update(seq, rev int) string {
+	return fmt.Sprintf(`{"type":"update","topic":"imports","seq":%d,"rev":%d,"data":{}}`, seq, rev)
+}
+
+func ask(id, seq int) string {
+	return fmt.Sprintf(`{"type":"subscribe","id":%d,"topic":"imports","since":{"epoch":"e","seq":%d}}`, id, seq)
+}
+
+// replay answers with the events from one seq to another.
+func replay(id, from, to int) string {
+	var events []string
+	for seq := from; seq <= to; seq++ {
+		events = append(events, event(seq))
+	}
+	return fmt.Sprintf(`{"type":"subscribed","id":%d,"topic":"imports","epoch":"e","seq":%d,"recovered":true,"events":[%s]}`, id, to, strings.Join(events, ","))
+}
+
+// told describes the first n messages, and the error at the end.
+func told(ctx context.Context, c *client.Client, n int, topics ...string) (heard []string) {
+	for m, err := range c.Watch(ctx, topics...) {
+		heard = append(heard, describe(m, err))
 		if len(heard) == n {
 			break
 		}
@@ -101,76 +54,307 @@ func told(t *testing.T, c *client.Client, n int) (heard []string) {
 	return heard
 }
 
-func TestWatchGivesEveryEventOnceInOrder(t *testing.T) {
-	t.Parallel()
-	const fresh = `{"type":"subscribe","id":1,"topic":"imports"}`
-	c := server(t,
-		func(ctx context.Context, t *testing.T, c *websocket.Conn) {
-			expect(ctx, t, c, fresh)
-			send(ctx, t, c, `{"type":"subscribed","id":1,"topic":"imports","epoch":"e","seq":4,"recovered":false,"reason":"fresh","snapshot":{"imports":[]}}`)
-			// One frame may hold several; what is known already is dropped.
-			send(ctx, t, c, "["+event(4)+","+event(5)+`,{"type":"news"},`+event(5)+"]")
-			send(ctx, t, c, `{"type":"update","topic":"imports","seq":5,"rev":2,"data":{}}`)
-			send(ctx, t, c, `{"type":"update","topic":"imports","seq":5,"rev":1,"data":{}}`)
-			send(ctx, t, c, `{"type":"update","topic":"imports","seq":4,"rev":9,"data":{}}`)
-			// 6 is missing: the client asks for it.
-			send(ctx, t, c, event(7))
-			expect(ctx, t, c, `{"type":"subscribe","id":1,"topic":"imports","since":{"epoch":"e","seq":5}}`)
-			send(ctx, t, c, `{"type":"subscribed","id":1,"topic":"imports","epoch":"e","seq":7,"recovered":true,"events":[`+event(6)+","+event(7)+"]}")
-			send(ctx, t, c, `{"type":"ping"}`)
-			expect(ctx, t, c, `{"type":"pong"}`)
-			send(ctx, t, c, `{"type":"bye","code":1012,"reason":"restart","reconnect":true,"after_ms":[0,1]}`)
-			_ = c.Close(websocket.StatusServiceRestart, "restart")
-		},
-		func(ctx context.Context, t *testing.T, c *websocket.Conn) {
-			expect(ctx, t, c, `{"type":"subscribe","id":1,"topic":"imports","since":{"epoch":"e","seq":7}}`)
-			send(ctx, t, c, `{"type":"subscribed","id":1,"topic":"imports","epoch":"f","seq":2,"recovered":false,"reason":"epoch","snapshot":{"imports":[]}}`)
-			send(ctx, t, c, event(3))
-			_, _, _ = c.Read(ctx) // until the client has had enough
-		})
-	want := []string{"snapshot 4 fresh", "event imports 5", "update 5.2", "event imports 6", "event imports 7", "down", "snapshot 2 epoch", "event imports 3"}
-	if diff := cmp.Diff(want, told(t, c, len(want))); diff != "" {
-		t.Errorf("heard (-want +got):\n%s", diff)
+func describe(m client.Message, err error) string {
+	switch {
+	case err != nil:
+		return "end"
+	case m.Snapshot != nil:
+		return fmt.Sprintf("%s: snapshot %d %s", m.Topic, m.Snapshot.Seq, m.Snapshot.Reason)
+	case m.Resumed:
+		return m.Topic + ": resumed"
+	case m.Event != nil:
+		return fmt.Sprintf("%s: event %d", m.Topic, m.Event.Seq)
+	case m.Update != nil:
+		return fmt.Sprintf("%s: update %d.%d", m.Topic, m.Update.Seq, m.Update.Rev)
+	case m.Down != nil:
+		return "down"
 	}
+	return "nothing"
 }
 
-func TestWatchStopsWhenComingBackIsOfNoUse(t *testing.T) {
+// Each case is what the server does and what the caller is told of it. The
+// server checks what the client asks.
+func TestWatch(t *testing.T) {
 	t.Parallel()
-	for name, last := range map[string]session{
-		"close code 4501": func(ctx context.Context, t *testing.T, c *websocket.Conn) {
-			_ = c.Close(4501, "unauthorized")
+	for name, c := range map[string]struct {
+		server []session
+		want   []string
+	}{
+		"events once and in order, several in a message": {
+			[]session{func(p *peer) {
+				p.want(askFresh)
+				p.say(fresh4, "["+event(4)+","+event(5)+","+event(5)+"]", event(6))
+				p.wait()
+			}},
+			[]string{"imports: snapshot 4 fresh", "imports: event 5", "imports: event 6"},
 		},
-		"unknown topic": func(ctx context.Context, t *testing.T, c *websocket.Conn) {
-			_, _, _ = c.Read(ctx)
-			send(ctx, t, c, `{"type":"error","id":1,"code":"not_found","message":"There is no such import."}`)
-			_, _, _ = c.Read(ctx)
+		"unknown types and fields are passed over, whatever they hold": {
+			[]session{func(p *peer) {
+				p.want(askFresh)
+				p.say(`{"type":"news","seq":"many","topic":{}}`, fresh4, `[{"type":"news","id":[]},`+event(5)+"]",
+					`{"type":"event","topic":"imports","seq":6,"kind":"k","at":"2026-01-02T03:04:05Z","data":{},"more":1}`)
+				p.wait()
+			}},
+			[]string{"imports: snapshot 4 fresh", "imports: event 5", "imports: event 6"},
+		},
+		"a gap is asked for once, and what comes before the answer is of no use": {
+			[]session{func(p *peer) {
+				p.want(askFresh)
+				p.say(fresh4, event(5), event(7), event(8), update(8, 1))
+				p.want(ask(2, 5))
+				p.say(replay(1, 6, 6), replay(2, 6, 8), `{"type":"ping"}`)
+				p.want(`{"type":"pong"}`) // no other subscribe
+				p.say(event(9))
+				p.wait()
+			}},
+			[]string{"imports: snapshot 4 fresh", "imports: event 5", "imports: resumed", "imports: event 6", "imports: event 7", "imports: event 8", "imports: event 9"},
+		},
+		"updates only grow": {
+			[]session{func(p *peer) {
+				p.want(askFresh)
+				p.say(`{"type":"subscribed","id":1,"topic":"imports","epoch":"e","seq":4,"recovered":false,"reason":"fresh","snapshot":{"imports":[],"update":{"topic":"imports","seq":4,"rev":7,"data":{}}}}`)
+				p.say(update(4, 7), update(4, 6), update(4, 8), update(3, 9), event(5), update(4, 10), update(5, 2), update(5, 2), update(5, 3))
+				p.wait()
+			}},
+			[]string{"imports: snapshot 4 fresh", "imports: update 4.8", "imports: event 5", "imports: update 5.2", "imports: update 5.3"},
+		},
+		"an update after an event that did not come tells of a gap": {
+			[]session{func(p *peer) {
+				p.want(askFresh)
+				p.say(fresh4, update(5, 1))
+				p.want(ask(2, 4))
+				p.say(replay(2, 5, 5), update(5, 1))
+				p.wait()
+			}},
+			[]string{"imports: snapshot 4 fresh", "imports: resumed", "imports: event 5", "imports: update 5.1"},
+		},
+		"the next connection resumes, and progress shown before stays": {
+			[]session{
+				func(p *peer) {
+					p.want(askFresh)
+					p.say(fresh4, update(4, 5))
+					p.close(4000)
+				},
+				func(p *peer) {
+					p.want(ask(2, 4))
+					p.say(replay(2, 5, 4), update(4, 5), update(4, 6))
+					p.wait()
+				},
+			},
+			[]string{"imports: snapshot 4 fresh", "imports: update 4.5", "down", "imports: resumed", "imports: update 4.6"},
+		},
+		"a snapshot replaces what was known": {
+			[]session{
+				func(p *peer) {
+					p.want(askFresh)
+					p.say(fresh4, update(4, 5))
+					p.close(4001)
+				},
+				func(p *peer) {
+					p.want(ask(2, 4))
+					p.say(`{"type":"subscribed","id":2,"topic":"imports","epoch":"f","seq":2,"recovered":false,"reason":"epoch","snapshot":{"imports":[]}}`)
+					p.say(update(2, 1), event(3))
+					// The server could not fill a gap and begins anew by itself.
+					p.say(`{"type":"subscribed","id":2,"topic":"imports","epoch":"f","seq":9,"recovered":false,"reason":"gap","snapshot":{"imports":[]}}`)
+					p.say(event(10))
+					p.wait()
+				},
+			},
+			[]string{"imports: snapshot 4 fresh", "imports: update 4.5", "down", "imports: snapshot 2 epoch", "imports: update 2.1", "imports: event 3", "imports: snapshot 9 gap", "imports: event 10"},
+		},
+		"a replay with a hole is not believed": {
+			[]session{
+				func(p *peer) {
+					p.want(askFresh)
+					p.say(fresh4)
+					p.close(1011)
+				},
+				func(p *peer) {
+					p.want(ask(2, 4))
+					p.say(`{"type":"subscribed","id":2,"topic":"imports","epoch":"e","seq":7,"recovered":true,"events":[` + event(5) + "," + event(7) + "]}")
+					p.wait()
+				},
+				func(p *peer) {
+					p.want(`{"type":"subscribe","id":3,"topic":"imports"}`)
+					p.say(`{"type":"subscribed","id":3,"topic":"imports","epoch":"e","seq":7,"recovered":false,"reason":"fresh","snapshot":{"imports":[]}}`)
+					p.wait()
+				},
+			},
+			[]string{"imports: snapshot 4 fresh", "down", "down", "imports: snapshot 7 fresh"},
+		},
+		"a replay of another epoch is not believed": {
+			[]session{
+				func(p *peer) {
+					p.want(askFresh)
+					p.say(fresh4)
+					p.close(1013)
+				},
+				func(p *peer) {
+					p.want(ask(2, 4))
+					p.say(strings.Replace(replay(2, 5, 5), `"epoch":"e"`, `"epoch":"f"`, 1))
+					p.wait()
+				},
+				func(p *peer) { p.want(`{"type":"subscribe","id":3,"topic":"imports"}`); p.close(4501) },
+			},
+			[]string{"imports: snapshot 4 fresh", "down", "down", "end"},
+		},
+		"refusals that may pass are tried again": {
+			[]session{
+				func(p *peer) {
+					p.want(askFresh)
+					p.say(`{"type":"error","id":1,"code":"unavailable","message":"Later."}`)
+					p.wait()
+				},
+				func(p *peer) { p.say(`{"type":"error","id":2,"code":"limited","message":"Later."}`); p.wait() },
+				func(p *peer) { p.say(`{"type":"error","id":3,"code":"internal","message":"Later."}`); p.wait() },
+				func(p *peer) {
+					p.want(`{"type":"subscribe","id":4,"topic":"imports"}`)
+					p.say(strings.Replace(fresh4, `"id":1`, `"id":4`, 1))
+					p.wait()
+				},
+			},
+			[]string{"down", "down", "down", "imports: snapshot 4 fresh"},
+		},
+		"other refusals are the end": {
+			[]session{func(p *peer) {
+				p.want(askFresh)
+				p.say(`{"type":"error","id":1,"code":"not_found","message":"There is no such topic."}`)
+				p.wait()
+			}},
+			[]string{"end"},
+		},
+		"a frame that cannot be read ends the connection only": {
+			[]session{
+				func(p *peer) { p.say(`{"type":"event","seq":"five"}`); p.wait() },
+				func(p *peer) { p.say(`[{"type":`); p.wait() },
+				func(p *peer) { p.close(4500) },
+			},
+			[]string{"down", "down", "end"},
+		},
+		"a goodbye for good": {
+			[]session{func(p *peer) {
+				p.say(`{"type":"bye","code":4504,"reason":"too many","reconnect":false}`)
+				p.wait()
+			}},
+			[]string{"end"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := told(t, server(t, last), 1); len(got) != 1 || got[0][:4] != "end:" {
-				t.Errorf("heard %v, want the end", got)
+			synctest.Test(t, func(t *testing.T) {
+				if diff := cmp.Diff(c.want, told(t.Context(), play(t, c.server...), len(c.want), "imports")); diff != "" {
+					t.Errorf("told (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseCodesSayWhetherToComeBack(t *testing.T) {
+	t.Parallel()
+	for code, back := range map[websocket.StatusCode]bool{
+		1001: true, 1011: true, 1012: true, 1013: true, 4000: true, 4002: true, 4499: true,
+		1007: false, 1009: false, 4500: false, 4504: false, 4999: false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			closes := func(p *peer) { p.close(code) }
+			want := "end"
+			if back {
+				want = "down"
+			}
+			if got := told(t.Context(), play(t, closes), 1, "imports"); got[0] != want {
+				t.Errorf("close code %d: %s, want %s", code, got[0], want)
 			}
 		})
 	}
 }
 
+func TestSeveralTopicsOverOneConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		on := func(topic, frame string) string {
+			return strings.Replace(frame, `"topic":"imports"`, `"topic":"`+topic+`"`, -1)
+		}
+		asked := func(p *peer) map[string]string { // topic to the id of its subscribe
+			ids := map[string]string{}
+			for range 2 {
+				_, b, _ := p.ws.Read(p.ctx)
+				var f struct {
+					ID    int
+					Topic string
+				}
+				_ = json.Unmarshal(b, &f)
+				ids[f.Topic] = fmt.Sprintf(`"id":%d`, f.ID)
+			}
+			return ids
+		}
+		c := play(t,
+			func(p *peer) {
+				ids := asked(p)
+				p.say(strings.Replace(fresh4, `"id":1`, ids["imports"], 1), on("products", strings.Replace(fresh4, `"id":1`, ids["products"], 1)))
+				p.say(event(5), on("products", event(5)), on("products", event(6)))
+				p.close(4000)
+			},
+			func(p *peer) {
+				ids := asked(p)
+				p.say(on("products", strings.Replace(replay(9, 7, 7), `"id":9`, ids["products"], 1)), strings.Replace(replay(9, 6, 6), `"id":9`, ids["imports"], 1))
+				p.say(`{"type":"error",` + ids["products"] + `,"code":"forbidden","message":"No more."}`)
+				p.wait()
+			})
+		want := []string{"imports: snapshot 4 fresh", "products: snapshot 4 fresh", "imports: event 5", "products: event 5", "products: event 6", "down",
+			"products: resumed", "products: event 7", "imports: resumed", "imports: event 6"}
+		var got []string
+		var end error
+		for m, err := range c.Watch(t.Context(), "imports", "products") {
+			if end = err; err == nil {
+				got = append(got, describe(m, err))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		if importer.ErrorCode(end) != importer.Forbidden || !strings.Contains(end.Error(), "products: No more.") {
+			t.Errorf("got %v, want the topic's refusal", end)
+		}
+	})
+}
+
+func TestWatchChecksTheNumberOfTopics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, n := range []int{0, 33} {
+			for _, err := range play(t).Watch(t.Context(), make([]string, n)...) {
+				if importer.ErrorCode(err) != importer.Invalid {
+					t.Errorf("%d topics: got %v", n, err)
+				}
+			}
+		}
+	})
+}
+
 func TestWatchEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	c := server(t, func(ctx context.Context, t *testing.T, c *websocket.Conn) {
-		cancel()
-		_, _, _ = c.Read(ctx)
-		_, _, _ = c.Read(ctx)
-	})
-	for _, err := range c.Watch(ctx, "imports") {
-		if err == nil {
-			continue
-		}
-		if err != context.Canceled {
-			t.Errorf("got %v, want %v", err, context.Canceled)
-		}
-		return
+	for name, server := range map[string]func(p *peer, cancel func()){
+		"while it waits for a frame": func(p *peer, cancel func()) { p.want(askFresh); cancel(); p.wait() },
+		"while it stays away": func(p *peer, cancel func()) {
+			p.say(`{"type":"bye","code":1012,"reason":"restart","reconnect":true,"after_ms":[60000,60001]}`)
+			p.close(1012)
+			time.AfterFunc(10*time.Second, cancel)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var last error
+				for _, err := range play(t, func(p *peer) { server(p, cancel) }).Watch(ctx, "imports") {
+					last = err
+				}
+				if !errors.Is(last, context.Canceled) {
+					t.Errorf("got %v, want %v", last, context.Canceled)
+				}
+			})
+		})
 	}
-	t.Error("the stream ended without an error")
 }
