@@ -199,17 +199,5 @@ func importFile(t *testing.T, p *process, name string, u client.Upload) importer
 	if err != nil {
 		t.Fatal(err)
 	}
-	var im importer.Import
-	for m, err := range p.client.Watch(t.Context(), importer.ImportTopic(id)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := apply(&im, m); err != nil {
-			t.Fatal(err)
-		}
-		if im.State.Ended() {
-			break
-		}
-	}
-	return im
+	return watchUntil(t, p, id, func(im importer.Import) bool { return im.State.Ended() })
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -278,18 +277,15 @@ func upload(t *testing.T, p *process, file string) uuid.UUID {
 // watchUntil follows an import until it is as wanted or has ended.
 func watchUntil(t *testing.T, p *process, id uuid.UUID, wanted func(importer.Import) bool) (im importer.Import) {
 	t.Helper()
-	for m, err := range p.client.Watch(t.Context(), importer.ImportTopic(id)) {
+	for im, err := range p.client.WatchImport(t.Context(), id) {
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := apply(&im, m); err != nil {
 			t.Fatal(err)
 		}
 		if wanted(im) || im.State.Ended() {
 			return im
 		}
 	}
-	t.Fatal(errors.New("the stream ended"))
+	t.Fatal("the stream ended")
 	return im
 }
 

@@ -26,6 +26,14 @@ func tokenFlag() cli.Flag {
 	return &cli.StringFlag{Name: "token", Usage: "API token", Sources: cli.EnvVars("IMPORTER_TOKEN")}
 }
 
+func strictFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "strict", Usage: "exit 3 when rows were rejected"}
+}
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "JSON lines also on a terminal"}
+}
+
 func importCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "import",
@@ -36,8 +44,7 @@ func importCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: []cli.Flag{
 			serverFlag(), tokenFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "check the file, write nothing"},
-			&cli.BoolFlag{Name: "strict", Usage: "exit 3 when rows were rejected"},
-			&cli.BoolFlag{Name: "json", Usage: "JSON lines also on a terminal"},
+			strictFlag(), jsonFlag(),
 			&cli.StringMapFlag{Name: "map", Usage: "FIELD=COLUMN, where the header's names are not known, e.g. --map sku='Item No'"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -48,11 +55,7 @@ func importCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return failed{exitUsage, err}
 			}
-			show := reporter(jsonLines{json.NewEncoder(stdout)})
-			if !c.Bool("json") && isTerminal(stdout) {
-				show = newBars(stdout)
-			}
-			run := importRun{client: cl, show: show, dryRun: c.Bool("dry-run"), mapping: c.StringMap("map")}
+			run := importRun{client: cl, show: newReporter(stdout, c.Bool("json")), dryRun: c.Bool("dry-run"), mapping: c.StringMap("map")}
 			ended, err := run.files(ctx, c.Args().Slice())
 			if err != nil {
 				return failed{exitFailed, err}
@@ -64,9 +67,17 @@ func importCommand(stdout, stderr io.Writer) *cli.Command {
 
 // reporter shows how imports go on.
 type reporter interface {
-	progress(file string, im importer.Import, notice error)
+	progress(im importer.Import)
 	// done shows the end of all imports.
 	done(ended []importer.Import)
+}
+
+// newReporter draws bars on a terminal and prints JSON lines elsewhere.
+func newReporter(stdout io.Writer, asJSON bool) reporter {
+	if !asJSON && isTerminal(stdout) {
+		return newBars(stdout)
+	}
+	return jsonLines{json.NewEncoder(stdout)}
 }
 
 type importRun struct {
@@ -122,7 +133,7 @@ func (r importRun) file(ctx context.Context, name string) (importer.Import, erro
 		Created: func(id uuid.UUID) {
 			watching = true
 			go func() {
-				im, err := r.follow(ctx, id, filepath.Base(name))
+				im, err := follow(ctx, r.client, id, r.show)
 				watched <- result{im, err}
 			}()
 		},
@@ -151,44 +162,6 @@ func (r importRun) abandon(ctx context.Context, id uuid.UUID, why error) (import
 	return importer.Import{}, why
 }
 
-// follow watches an import until it has ended.
-func (r importRun) follow(ctx context.Context, id uuid.UUID, file string) (importer.Import, error) {
-	var im importer.Import
-	for m, err := range r.client.Watch(ctx, importer.ImportTopic(id)) {
-		if err != nil {
-			return im, err
-		}
-		if err := apply(&im, m); err != nil {
-			return im, err
-		}
-		r.show.progress(file, im, m.Down)
-		if im.State.Ended() {
-			return im, nil
-		}
-	}
-	return im, ctx.Err()
-}
-
-// apply brings the import up to date with what was heard of it.
-func apply(im *importer.Import, m client.Message) error {
-	state := struct {
-		Import *importer.Import `json:"import"`
-	}{im}
-	switch {
-	case m.Snapshot != nil:
-		return json.Unmarshal(m.Snapshot.Data, &state)
-	case m.Event != nil:
-		return json.Unmarshal(m.Event.Data, &state)
-	case m.Update != nil:
-		var u importer.ImportUpdate
-		if err := json.Unmarshal(m.Update.Data, &u); err != nil {
-			return err
-		}
-		im.State, im.Counts, im.Progress = u.State, u.Counts, u.Progress
-	}
-	return nil
-}
-
 // verdict turns the ends of the imports into the program's.
 func verdict(ended []importer.Import, strict bool) error {
 	var problems []string
@@ -212,15 +185,9 @@ func verdict(ended []importer.Import, strict bool) error {
 	return nil
 }
 
-// jsonLines prints one object a message, for programs.
+// jsonLines prints one import a message, for programs.
 type jsonLines struct{ out *json.Encoder }
 
-func (j jsonLines) progress(_ string, im importer.Import, notice error) {
-	if notice != nil {
-		_ = j.out.Encode(map[string]string{"id": im.ID.String(), "notice": notice.Error()})
-		return
-	}
-	_ = j.out.Encode(im)
-}
+func (j jsonLines) progress(im importer.Import) { _ = j.out.Encode(im) }
 
 func (jsonLines) done([]importer.Import) {}

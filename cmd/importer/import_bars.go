@@ -31,12 +31,12 @@ func newBars(out io.Writer) *bars {
 // A bar counts in thousandths: the server's percentage has a decimal.
 const barTotal = 1000
 
-func (b *bars) progress(file string, im importer.Import, notice error) {
-	b.line.Store(status(im, notice))
+func (b *bars) progress(im importer.Import) {
+	b.line.Store(status(im))
 	if id := im.ID.String(); b.bar == nil || b.of != id {
 		b.of = id
 		b.bar = b.group.AddBar(barTotal,
-			mpb.PrependDecorators(decor.Name(file+"  ")),
+			mpb.PrependDecorators(decor.Name(im.Filename+"  ")),
 			mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
 				return fmt.Sprintf(" %5.1f %%  ", float64(s.Current)/10)
 			}), decor.Any(func(decor.Statistics) string { return b.line.Load().(string) })))
@@ -67,10 +67,8 @@ func (b *bars) done(ended []importer.Import) {
 	_ = t.Flush()
 }
 
-func status(im importer.Import, notice error) string {
+func status(im importer.Import) string {
 	switch {
-	case notice != nil:
-		return "connection lost, trying again"
 	case im.Progress.Notice != "":
 		return im.Progress.Notice
 	case im.State.Ended():

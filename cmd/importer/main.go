@@ -72,6 +72,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(stdout, stderr),
 			importCommand(stdout, stderr),
+			watchCommand(stdout, stderr),
 			sampleCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
 			healthcheckCommand(),
