@@ -3,7 +3,6 @@ package httpd
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,17 +20,28 @@ import (
 
 // SocketOptions are the limits of /ws; 0 means the default.
 type SocketOptions struct {
+	Conns       int // connections in all; 10,000
+	PerClient   int // connections from one address; 20
+	PerLoopback int // connections from this machine, where a proxy may speak for everybody; as Conns
+	Accept      int // handshakes a second; 500
+	Handshakes  int // handshakes at once; 100
+
 	Ping     time.Duration // between heartbeats; 20 s
 	Pong     time.Duration // for the answer to one; 10 s
 	Coalesce time.Duration // least time between two messages to one client; 20 ms
 	Write    time.Duration // for one message to leave; 10 s
-	Drain    time.Duration // for clients to answer the close at shutdown; 3 s
+	Drain    time.Duration // for all clients to be sent away at shutdown; 3 s
 	Queue    int           // bytes that may wait for one client; 1 MiB
 	Rate     int           // messages a second from a client; 20
 	Burst    int           // messages at once from a client; 50
 }
 
 func (o SocketOptions) withDefaults() SocketOptions {
+	o.Conns = cmp.Or(o.Conns, 10_000)
+	o.PerClient = cmp.Or(o.PerClient, 20)
+	o.PerLoopback = cmp.Or(o.PerLoopback, o.Conns)
+	o.Accept = cmp.Or(o.Accept, comeBackRate)
+	o.Handshakes = cmp.Or(o.Handshakes, 100)
 	o.Ping = cmp.Or(o.Ping, 20*time.Second)
 	o.Pong = cmp.Or(o.Pong, 10*time.Second)
 	o.Coalesce = cmp.Or(o.Coalesce, 20*time.Millisecond)
@@ -53,20 +63,25 @@ const (
 	// A kernel buffer that tunes itself holds megabytes of stale progress.
 	sendBuffer = 64 << 10
 
-	// At shutdown this many clients are sent away a second.
-	drainRate  = 500
-	drainSlice = 50
+	// Clients that are sent away come back at this many a second, which is
+	// also what the next server takes.
+	comeBackRate = 500
 )
 
 // Close codes of the protocol. 4000 to 4499 ask to come back, those from 4500
-// on to stay away.
+// on to stay away. RFC 6455 has 1007 and 1009, which also say stay away, and
+// 1011 and 1012, which do not.
 const (
-	closeRestart     websocket.StatusCode = 1012
-	closeSlow        websocket.StatusCode = 4000 // for the log: a full connection carries no close frame
-	closeNoPong      websocket.StatusCode = 4001
-	closeRate        websocket.StatusCode = 4003
-	closeBadMessage  websocket.StatusCode = 4500
-	closeSubprotocol websocket.StatusCode = 4503
+	closeInternal    = websocket.StatusInternalError
+	closeRestart     = websocket.StatusServiceRestart
+	closeNotUTF8     = websocket.StatusInvalidFramePayloadData
+	closeSlow        = websocket.StatusCode(4000) // for the log: a full connection carries no close frame
+	closeNoPong      = websocket.StatusCode(4001)
+	closeRate        = websocket.StatusCode(4003)
+	closeCapacity    = websocket.StatusCode(4004)
+	closeBadMessage  = websocket.StatusCode(4500)
+	closeSubprotocol = websocket.StatusCode(4503)
+	closeTooMany     = websocket.StatusCode(4504)
 )
 
 // sockets is the handler of /ws and all its connections.
@@ -75,6 +90,7 @@ type sockets struct {
 	hub     importer.Hub
 	log     zerolog.Logger
 	lastID  atomic.Int64
+	door    door
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -83,20 +99,25 @@ type sockets struct {
 }
 
 func newSockets(o SocketOptions, hub importer.Hub, log zerolog.Logger) *sockets {
-	return &sockets{options: o, hub: hub, log: log, conns: map[*conn]struct{}{}, empty: make(chan struct{})}
+	return &sockets{options: o, hub: hub, log: log, door: newDoor(o), conns: map[*conn]struct{}{}, empty: make(chan struct{})}
 }
 
 // ServeHTTP accepts a connection, starts its reader and returns: an idle
 // connection costs one goroutine and no handler.
 func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.draining() {
-		fail(w, r, importer.Errorf(importer.Unavailable, "The server is shutting down; come back in a moment."))
+		tryLater(w, "The server is shutting down; come back in a moment.")
 		return
 	}
 	if !sameOrigin(r) {
 		fail(w, r, importer.Errorf(importer.Forbidden, "Pages of %s may not connect here.", r.Header.Get("Origin")))
 		return
 	}
+	if !s.door.knock(time.Now()) {
+		tryLater(w, "The server takes no more connections at the moment; come back soon.")
+		return
+	}
+	defer s.door.shut()
 	hijack := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
@@ -109,13 +130,18 @@ func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if tcp, ok := hijack.tcp(); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	if ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "" {
-		go ws.Close(closeSubprotocol, "only "+subprotocol+" is spoken here")
-		return
-	}
-	c := newConn(s, ws, hijack, r.URL.Query().Get("ping") == "frame")
+	c := newConn(s, ws, hijack, clientOf(r.RemoteAddr), r.URL.Query().Get("ping") == "frame")
 	if !s.add(c) {
 		ws.CloseNow()
+		return
+	}
+	if ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "" {
+		c.refuse(closeSubprotocol, "only "+subprotocol+" is spoken here")
+		return
+	}
+	if code, why := s.door.enter(c.client); code != 0 {
+		c.bye(code, why, capacityWait)
+		c.refuse(code, why)
 		return
 	}
 	c.start()
@@ -142,73 +168,6 @@ func (s *sockets) remove(c *conn) {
 	defer s.mu.Unlock()
 	delete(s.conns, c)
 	s.checkEmpty()
-}
-
-// close refuses further connections and returns those that are open.
-func (s *sockets) close() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.closed = true
-		s.checkEmpty()
-	}
-	open := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		open = append(open, c)
-	}
-	return open
-}
-
-func (s *sockets) checkEmpty() {
-	if !s.closed || len(s.conns) > 0 {
-		return
-	}
-	select {
-	case <-s.empty:
-	default:
-		close(s.empty)
-	}
-}
-
-// drain sends everybody away, in slices and with a time to come back at, so
-// that the next server is not overrun. Then it waits a moment for the clients
-// to hang up.
-func (s *sockets) drain(ctx context.Context) {
-	open := s.close()
-	after := max(time.Second, time.Duration(len(open))*time.Second/drainRate)
-	tick := time.NewTicker(time.Second * drainSlice / drainRate)
-	defer tick.Stop()
-	for i, c := range open {
-		c.bye("restart", after)
-		if (i+1)%drainSlice == 0 && !wait(ctx, tick.C) {
-			break
-		}
-	}
-	grace := time.NewTimer(s.options.Drain)
-	defer grace.Stop()
-	select {
-	case <-s.empty:
-	case <-grace.C:
-	case <-ctx.Done():
-	}
-	s.closeNow()
-	<-s.empty
-}
-
-// closeNow drops the connections that are left.
-func (s *sockets) closeNow() {
-	for _, c := range s.close() {
-		c.ws.CloseNow()
-	}
-}
-
-func wait(ctx context.Context, c <-chan time.Time) bool {
-	select {
-	case <-c:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // sameOrigin reports whether the request comes from one of our own pages, or

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -23,9 +26,12 @@ type conn struct {
 	net        net.Conn
 	log        zerolog.Logger
 	id         string
-	frameBeats bool // heartbeats are protocol pings, for plain tools
+	client     netip.Prefix // whose it is
+	frameBeats bool         // heartbeats are protocol pings, for plain tools
 	out        outbox
 	budget     budget // the reader's
+	leaving    bool   // the reader's: what the client still says does not count
+	entered    bool   // it has passed the door
 
 	mu        sync.Mutex
 	subs      map[string]*subscription
@@ -34,57 +40,85 @@ type conn struct {
 	gone      bool
 }
 
-func newConn(s *sockets, ws *websocket.Conn, h *hijacker, frameBeats bool) *conn {
+func newConn(s *sockets, ws *websocket.Conn, h *hijacker, client netip.Prefix, frameBeats bool) *conn {
 	ws.SetReadLimit(maxFrame)
 	c := &conn{
-		server: s, ws: ws, net: h.conn, id: s.nextID(), frameBeats: frameBeats,
+		server: s, ws: ws, net: h.conn, id: s.nextID(), client: client, frameBeats: frameBeats,
 		budget: budget{rate: float64(s.options.Rate), most: float64(s.options.Burst), left: float64(s.options.Burst), at: time.Now()},
 		subs:   map[string]*subscription{},
 	}
 	c.log = s.log.With().Str("conn", c.id).Logger()
 	c.out = outbox{gap: s.options.Coalesce, limit: s.options.Queue, write: c.write, end: c.sayClose, cut: c.cut}
+	c.out.room.L = &c.out.mu
 	return c
 }
 
 func (c *conn) start() {
+	c.entered = true
 	c.out.push("", helloFrame(c.id, c.server.options))
-	half := c.server.options.Ping / 2
 	c.mu.Lock()
-	// Somewhere in the second half, so that clients that came together do not
-	// beat together.
-	c.heartbeat = time.AfterFunc(half+rand.N(half), c.beat)
+	c.heartbeat = time.AfterFunc(firstBeat(c.server.options.Ping), c.beat)
 	c.mu.Unlock()
+	go c.read()
+}
+
+// firstBeat is somewhere in the second half of the interval, so that clients
+// that came together do not beat together.
+func firstBeat(ping time.Duration) time.Duration { return ping/2 + rand.N(ping/2) }
+
+// refuse ends a connection that must not be.
+func (c *conn) refuse(code websocket.StatusCode, why string) {
+	c.leaving = true
+	c.out.close(code, why)
 	go c.read()
 }
 
 // read takes what the client sends until the connection ends.
 func (c *conn) read() {
 	defer c.end()
+	defer c.recovered()
 	for {
 		kind, b, err := c.ws.Read(context.Background())
 		if err != nil {
 			c.log.Debug().Err(err).Msg("socket ended")
 			return
 		}
+		if c.leaving {
+			continue
+		}
 		c.heard()
-		if !c.budget.take(time.Now()) {
-			c.out.close(closeRate, "too many messages")
-			continue
+		if code, why := c.judge(kind, b); code != 0 {
+			c.leaving = true
+			c.out.close(code, why)
 		}
-		if kind != websocket.MessageText {
-			c.out.close(closeBadMessage, "only text messages are understood")
-			continue
-		}
-		if !utf8.Valid(b) {
-			c.out.close(websocket.StatusInvalidFramePayloadData, "not UTF-8")
-			continue
-		}
-		f, ok := parseFrame(b)
-		if !ok {
-			c.out.close(closeBadMessage, "a message is one JSON object of the protocol")
-			continue
-		}
-		c.take(f)
+	}
+}
+
+// judge takes one message, or returns the code and reason to close with.
+func (c *conn) judge(kind websocket.MessageType, b []byte) (websocket.StatusCode, string) {
+	if !c.budget.take(time.Now()) {
+		return closeRate, "too many messages"
+	}
+	if kind != websocket.MessageText {
+		return closeBadMessage, "only text messages are understood"
+	}
+	if !utf8.Valid(b) { // the library does not look
+		return closeNotUTF8, "not UTF-8"
+	}
+	f, ok := parseFrame(b)
+	if !ok {
+		return closeBadMessage, "a message is one JSON object of the protocol"
+	}
+	c.take(f)
+	return 0, ""
+}
+
+// recovered keeps a panic of the reader from ending the process.
+func (c *conn) recovered() {
+	if v := recover(); v != nil {
+		c.log.Error().Bytes("stack", debug.Stack()).Msgf("socket panicked: %v", v)
+		c.out.kill()
+		c.sayClose(closeInternal, "something went wrong on the server")
 	}
 }
 
@@ -93,7 +127,7 @@ func (c *conn) take(f clientFrame) {
 	case "subscribe":
 		c.subscribe(f)
 	case "unsubscribe":
-		c.unsubscribe(f.Topic)
+		c.leave(f.Topic)
 		c.out.push("", answerFrame("unsubscribed", f.ID, f.Topic))
 	case "ping":
 		c.out.push("", answerFrame("pong", f.ID, ""))
@@ -112,32 +146,43 @@ func (c *conn) subscribe(f clientFrame) {
 		c.out.push("", errorFrame(f.ID, importer.NotFound, "There is no such topic."))
 		return
 	}
-	s := &subscription{conn: c, topic: f.Topic, id: f.ID}
-	c.mu.Lock()
-	old := c.subs[f.Topic]
-	if old == nil && len(c.subs) >= maxTopics {
-		c.mu.Unlock()
+	if f.Since != nil && f.Since.Seq < 0 {
+		c.out.push("", errorFrame(f.ID, importer.Malformed, "A seq is never negative."))
+		return
+	}
+	if !c.leave(f.Topic) && c.topics() >= maxTopics {
 		c.out.push("", errorFrame(f.ID, importer.Limited, "This connection follows as many topics as it may."))
 		return
 	}
+	c.out.promise()
+	s := &subscription{conn: c, topic: f.Topic, id: f.ID}
+	c.mu.Lock()
 	c.subs[f.Topic] = s
 	c.mu.Unlock()
-	if old != nil {
-		c.server.hub.Unsubscribe(f.Topic, old)
-		c.out.forget(f.Topic)
-	}
 	c.server.hub.Subscribe(f.Topic, f.Since, s)
 }
 
-func (c *conn) unsubscribe(topic string) {
+func (c *conn) topics() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.subs)
+}
+
+// leave ends the subscription of a topic and reports whether there was one.
+func (c *conn) leave(topic string) bool {
 	c.mu.Lock()
 	s := c.subs[topic]
 	delete(c.subs, topic)
-	c.mu.Unlock()
 	if s != nil {
-		c.server.hub.Unsubscribe(topic, s)
-		c.out.forget(topic)
+		s.answered()
 	}
+	c.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	c.server.hub.Unsubscribe(topic, s)
+	c.out.forget(topic)
+	return true
 }
 
 // beat asks the client whether it is there, or ends the connection when it
@@ -176,10 +221,10 @@ func (c *conn) heard() {
 	}
 }
 
-// bye asks the client to leave and to come back within the time given.
-func (c *conn) bye(reason string, after time.Duration) {
-	c.out.push("", byeFrame(reason, after))
-	c.out.close(closeRestart, reason)
+// bye tells the client that the connection is about to be closed with a code,
+// and within what time to come back, if it may.
+func (c *conn) bye(code websocket.StatusCode, why string, after time.Duration) {
+	c.out.push("", byeFrame(code, why, after))
 }
 
 // write is the outbox's. A deadline on the connection costs less than a
@@ -204,7 +249,7 @@ func (c *conn) sayClose(code websocket.StatusCode, why string) {
 // what the kernel still holds for it is not worth keeping. The reader notices
 // and cleans up.
 func (c *conn) cut(why error) {
-	if errors.Is(why, errSlow) {
+	if errors.Is(why, errSlow) || errors.Is(why, os.ErrDeadlineExceeded) {
 		c.log.Info().Int("code", int(closeSlow)).Msg("socket cut: the client reads too slowly")
 	}
 	if tcp, ok := (&hijacker{conn: c.net}).tcp(); ok {
@@ -217,7 +262,9 @@ func (c *conn) cut(why error) {
 func (c *conn) end() {
 	c.mu.Lock()
 	c.gone = true
-	c.heartbeat.Stop()
+	if c.heartbeat != nil {
+		c.heartbeat.Stop()
+	}
 	subs := c.subs
 	c.subs = nil
 	c.mu.Unlock()
@@ -226,6 +273,9 @@ func (c *conn) end() {
 		c.server.hub.Unsubscribe(topic, s)
 	}
 	c.ws.CloseNow()
+	if c.entered {
+		c.server.door.leave(c.client)
+	}
 	c.server.remove(c)
 }
 

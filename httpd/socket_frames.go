@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"importer"
 )
 
@@ -42,14 +44,19 @@ func helloFrame(id string, o SocketOptions) []byte {
 		map[string]int{"frame": maxFrame, "topics": maxTopics, "queue": o.Queue}})
 }
 
-func byeFrame(reason string, after time.Duration) []byte {
-	return encode(struct {
+// byeFrame says within what time to come back, unless the code says not to.
+func byeFrame(code websocket.StatusCode, reason string, after time.Duration) []byte {
+	f := struct {
 		Type      string   `json:"type"`
 		Code      int      `json:"code"`
 		Reason    string   `json:"reason"`
 		Reconnect bool     `json:"reconnect"`
-		AfterMS   [2]int64 `json:"after_ms"`
-	}{"bye", int(closeRestart), reason, true, [2]int64{0, after.Milliseconds()}})
+		AfterMS   [2]int64 `json:"after_ms,omitzero"`
+	}{Type: "bye", Code: int(code), Reason: reason, Reconnect: code < closeBadMessage}
+	if f.Reconnect {
+		f.AfterMS = [2]int64{0, after.Milliseconds()}
+	}
+	return encode(f)
 }
 
 // subscribedFrame answers with the events that were missed, or with the state

@@ -42,7 +42,14 @@ type outbox struct {
 	code    websocket.StatusCode
 	why     string
 	dead    bool // nothing more is written
+
+	room     sync.Cond // on mu: the queue is shorter, or a promise kept, or nothing is sent anymore
+	promises int       // answers to come
 }
+
+// answerShare is the part of the queue that the answer to a subscribe may
+// take: more of them at once than fit must not count as a slow client.
+const answerShare = 4
 
 var errSlow = errors.New("the client reads too slowly")
 
@@ -65,6 +72,24 @@ func (o *outbox) push(topic string, frame []byte) {
 	}
 	o.schedule()
 	o.mu.Unlock()
+}
+
+// promise waits until there is room in the queue for a long answer and keeps
+// it; release must follow.
+func (o *outbox) promise() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.closing && !o.dead && o.bytes+(o.promises+1)*(o.limit/answerShare) > o.limit {
+		o.room.Wait()
+	}
+	o.promises++
+}
+
+func (o *outbox) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.promises--
+	o.room.Signal()
 }
 
 // update replaces the update of a topic that waits.
@@ -99,6 +124,7 @@ func (o *outbox) close(code websocket.StatusCode, why string) {
 		return
 	}
 	o.closing, o.code, o.why = true, code, why
+	o.room.Signal()
 	o.schedule()
 }
 
@@ -111,6 +137,7 @@ func (o *outbox) kill() {
 
 func (o *outbox) stop() {
 	o.dead = true
+	o.room.Signal()
 	o.queue, o.updates, o.order, o.bytes = nil, nil, nil, 0
 	if o.timer != nil {
 		o.timer.Stop()
@@ -201,6 +228,7 @@ func (o *outbox) take() [][]byte {
 		n++
 	}
 	o.queue = o.queue[n:]
+	o.room.Signal()
 	if o.backlog = len(o.queue) > 0; o.backlog {
 		return frames
 	}

@@ -13,15 +13,18 @@ type subscription struct {
 	conn  *conn
 	topic string
 	id    int64 // of the client's subscribe, for the answer
+	heard bool  // the answer is there, or nobody waits for it
 }
 
-// Subscribed implements importer.Subscriber.
+// Subscribed implements importer.Subscriber. The answer discards an update that
+// waits, as an event does: it is from before.
 func (s *subscription) Subscribed(topic string, answer importer.Subscription) {
 	s.send(func(out *outbox) {
-		out.push("", subscribedFrame(s.id, topic, answer))
+		out.push(topic, subscribedFrame(s.id, topic, answer))
 		if answer.Reason == "" && answer.Update != nil {
 			out.update(topic, updateFrame(*answer.Update))
 		}
+		s.answered()
 	})
 }
 
@@ -36,6 +39,7 @@ func (s *subscription) Refused(topic string, err error) {
 	s.send(func(out *outbox) {
 		delete(s.conn.subs, topic)
 		out.push("", errorFrame(s.id, code, message))
+		s.answered()
 	})
 }
 
@@ -47,6 +51,15 @@ func (s *subscription) Event(e importer.Event, frame []byte) {
 // Update implements importer.Subscriber.
 func (s *subscription) Update(u importer.Update, frame []byte) {
 	s.send(func(out *outbox) { out.update(u.Topic, frame) })
+}
+
+// answered gives back the room that was kept for the answer. The caller holds
+// conn.mu.
+func (s *subscription) answered() {
+	if !s.heard {
+		s.heard = true
+		s.conn.out.release()
+	}
 }
 
 // send does something to the outbox unless the client has left the topic.

@@ -2,18 +2,14 @@ package httpd_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -230,6 +226,47 @@ func TestSocketSubscribeAgain(t *testing.T) {
 	p.want(`{"type":"pong","id":1}`)
 }
 
+// The hub answers again when it cannot fill a gap. An update from before must
+// not follow the new snapshot.
+func TestSocketSecondAnswerDiscardsUpdate(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *httpd.Options) { o.Socket.Coalesce = 100 * time.Millisecond })
+	subs := make(chan importer.Subscriber, 1)
+	b.hub.answer = func(topic string, _ *importer.Cursor, s importer.Subscriber) { subs <- s }
+	p := b.connect()
+	p.send(`{"type":"subscribe","id":1,"topic":"imports"}`)
+	s := <-subs
+	answer := importer.Subscription{Epoch: "e1", Seq: 7, Snapshot: json.RawMessage("{}"), Reason: "fresh"}
+	s.Subscribed("imports", answer)
+	s.Update(importer.Update{Topic: "imports", Seq: 7}, []byte(`{"type":"update","topic":"imports","seq":7,"rev":1,"data":{}}`))
+	answer.Epoch, answer.Seq, answer.Reason = "e2", 1, "epoch"
+	s.Subscribed("imports", answer)
+	p.want(`{"type":"subscribed","id":1,"topic":"imports","epoch":"e1","seq":7,"recovered":false,"reason":"fresh","snapshot":{}}`,
+		`{"type":"subscribed","id":1,"topic":"imports","epoch":"e2","seq":1,"recovered":false,"reason":"epoch","snapshot":{}}`)
+	p.send(`{"type":"ping","id":2}`)
+	p.want(`{"type":"pong","id":2}`)
+}
+
+func TestSocketSurvivesPanics(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	answer := b.hub.answer
+	b.hub.answer = func(topic string, since *importer.Cursor, s importer.Subscriber) {
+		if topic == "products" {
+			panic("a bug")
+		}
+		answer(topic, since, s)
+	}
+	p := b.connect()
+	p.send(`{"type":"subscribe","id":1,"topic":"products"}`)
+	p.wantClose(1011)
+	p = b.connect()
+	p.send(`{"type":"subscribe","id":1,"topic":"imports"}`)
+	if got := p.next(); !strings.HasPrefix(got, `{"type":"subscribed"`) {
+		t.Errorf("got %s after the panic of another connection", got)
+	}
+}
+
 func TestSocketErrors(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -252,6 +289,7 @@ func TestSocketErrors(t *testing.T) {
 		{`{"type":"subscribe","id":3,"topic":"` + strings.Repeat("x", 129) + `"}`, `{"type":"error","id":3,"code":"malformed","message":"The name of the topic is too long."}`},
 		{`{"type":"subscribe","id":4,"topic":"` + gone + `"}`, `{"type":"error","id":4,"code":"not_found","message":"There is no such import."}`},
 		{`{"type":"subscribe","id":5,"topic":"` + broken + `"}`, `{"type":"error","id":5,"code":"internal","message":"The topic cannot be followed at the moment."}`},
+		{`{"type":"subscribe","id":7,"topic":"imports","since":{"epoch":"e1","seq":-1}}`, `{"type":"error","id":7,"code":"malformed","message":"A seq is never negative."}`},
 		{`{"type":"dance","id":6}`, `{"type":"error","id":6,"code":"malformed","message":"This server does not know the type of this message."}`},
 	} {
 		p.send(test[0])
@@ -365,6 +403,21 @@ func TestSocketHeartbeat(t *testing.T) {
 		p.want(`{"type":"ping"}`)
 		p.wantClose(4001)
 	})
+	t.Run("not at once", func(t *testing.T) {
+		t.Parallel()
+		began := time.Now()
+		p := setup(t, quick).connect()
+		p.want(`{"type":"ping"}`)
+		if got := time.Since(began); got < 30*time.Millisecond {
+			t.Errorf("the first ping came after %v, want half the interval at least", got)
+		}
+		p.send(`{"type":"pong"}`)
+		began = time.Now()
+		p.want(`{"type":"ping"}`)
+		if got := time.Since(began); got < 55*time.Millisecond { // the pong may take a moment less than it took to send
+			t.Errorf("the second ping came %v after the answer to the first, want the interval", got)
+		}
+	})
 	t.Run("answers", func(t *testing.T) {
 		t.Parallel()
 		p := setup(t, quick).connect()
@@ -451,127 +504,6 @@ func TestSocketNeedsAnUpgrade(t *testing.T) {
 	b := setup(t)
 	if got := b.do("GET", "/ws", nil).status; got != http.StatusUpgradeRequired {
 		t.Errorf("got status %d, want 426", got)
-	}
-}
-
-// One client stops reading. It is cut off with a reset, and nobody else
-// notices.
-func TestSocketCutsSlowReaders(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	stuck := b.dial().(*net.TCPConn)
-	stuck.SetReadBuffer(4 << 10)
-	rawSubscribe(t, stuck, b, "imports")
-	good := b.connect()
-	good.send(`{"type":"subscribe","id":1,"topic":"imports"}`)
-	good.next()
-	eventually(t, "both subscriptions", func() bool { return b.hub.count("imports") == 2 })
-
-	const events = 300
-	data := `"` + strings.Repeat("x", 20_000) + `"`
-	var seen atomic.Int64
-	ended := make(chan error, 1)
-	go func() {
-		for seen.Load() < events {
-			_, message, err := good.ws.Read(t.Context())
-			if err != nil {
-				ended <- err
-				return
-			}
-			for range bytes.Count(message, []byte(`"type":"event"`)) {
-				if seq := seen.Add(1); !bytes.Contains(message, fmt.Appendf(nil, `"seq":%d,`, seq)) {
-					ended <- fmt.Errorf("event %d is missing", seq)
-					return
-				}
-			}
-		}
-		ended <- nil
-	}()
-	for seq := int64(1); seq <= events; seq++ {
-		b.hub.event("imports", seq, data)
-		if seq%20 == 0 { // the one that reads keeps up
-			poll(func() bool { return seen.Load() == seq })
-		}
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("the client that reads: %v", err)
-	}
-	eventually(t, "the hub to be rid of the stuck client", func() bool { return b.hub.count("imports") == 1 })
-	_, err := io.Copy(io.Discard, stuck)
-	if !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("got %v at the stuck client, want a reset", err)
-	}
-}
-
-// rawSubscribe opens a WebSocket by hand, so that nothing reads from it.
-func rawSubscribe(t *testing.T, c net.Conn, b *bench, topic string) {
-	t.Helper()
-	host := strings.TrimPrefix(b.url, "http://")
-	fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", host)
-	status := make([]byte, len("HTTP/1.1 101"))
-	if _, err := io.ReadFull(c, status); err != nil || string(status) != "HTTP/1.1 101" {
-		t.Fatalf("got %q (%v), want 101", status, err)
-	}
-	if topic == "" {
-		return
-	}
-	frame := `{"type":"subscribe","id":1,"topic":"` + topic + `"}`
-	// A final text frame, masked with zeros (RFC 6455, 5.2).
-	c.Write(append([]byte{0x81, 0x80 | byte(len(frame)), 0, 0, 0, 0}, frame...))
-}
-
-func TestSocketShutdown(t *testing.T) {
-	t.Parallel()
-	b := setup(t, func(o *httpd.Options) { o.Socket.Drain = 300 * time.Millisecond })
-	p := b.connect()
-	p.send(`{"type":"subscribe","id":1,"topic":"imports"}`)
-	p.next()
-	deaf := b.dial()
-	rawSubscribe(t, deaf, b, "imports") // will not answer the close
-	eventually(t, "both subscriptions", func() bool { return b.hub.count("imports") == 2 })
-
-	done := make(chan error, 1)
-	go func() { done <- b.server.Shutdown(context.Background()) }()
-	p.want(`{"type":"bye","code":1012,"reason":"restart","reconnect":true,"after_ms":[0,1000]}`)
-	if got := p.wantClose(1012); got != "restart" {
-		t.Errorf("got reason %q, want restart", got)
-	}
-	if err := <-done; err != nil {
-		t.Errorf("shutdown: %v", err)
-	}
-	if got := b.hub.count("imports"); got != 0 {
-		t.Errorf("got %d subscriptions left, want none", got)
-	}
-	r := b.do("GET", "/ws", nil)
-	b.problem(r, http.StatusServiceUnavailable, importer.Unavailable)
-	if r.header.Get("Retry-After") == "" {
-		t.Error("got no Retry-After")
-	}
-}
-
-func TestServeAndShutdown(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- b.server.Serve(ctx, l) }()
-	b.url = "http://" + l.Addr().String()
-	if got := b.do("GET", "/healthz", nil).status; got != http.StatusOK {
-		t.Fatalf("got status %d", got)
-	}
-	cancel() // the signal came; requests and sockets go on until Shutdown
-	p := b.connect()
-	b.client.CloseIdleConnections()
-	if err := b.server.Shutdown(t.Context()); err != nil {
-		t.Errorf("shutdown: %v", err)
-	}
-	p.wantClose(1012)
-	if err := <-served; err != nil {
-		t.Errorf("serve: %v", err)
 	}
 }
 
