@@ -46,8 +46,9 @@ type DB struct {
 }
 
 var (
-	_ importer.ImportStore = (*DB)(nil)
-	_ importer.EventLog    = (*DB)(nil)
+	_ importer.ImportStore  = (*DB)(nil)
+	_ importer.ProductStore = (*DB)(nil)
+	_ importer.EventLog     = (*DB)(nil)
 )
 
 // Open prepares a pool of connections. It does not connect yet: Ping does.

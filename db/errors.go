@@ -23,6 +23,7 @@ const (
 	uniqueViolation      = "23505"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03" // within lock_timeout
 	tooManyConnections   = "53300"
 	diskFull             = "53100"
 	readOnlyTransaction  = "25006" // a standby, during a fail-over

@@ -115,7 +115,7 @@ func (t *tx) announce(kind string, i importer.Import, at time.Time) error {
 	for _, topic := range []string{importer.ImportTopic(i.ID), importer.TopicImports} {
 		t.events = append(t.events, importer.Event{Topic: topic, Kind: kind, At: at, Data: data})
 	}
-	return nil
+	return t.announceEnd(i, at)
 }
 
 // appendEvents numbers events and writes them. The lock on a topic's head,
@@ -152,6 +152,8 @@ func appendEvents(ctx context.Context, t *tx, events []importer.Event) ([]import
 		next[e.Topic]++
 		rows[i] = streamEvent{Topic: e.Topic, Seq: e.Seq, Kind: e.Kind, Data: e.Data, At: e.At}
 	}
-	_, err = t.NewInsert().Model(&rows).Exec(ctx)
-	return events, err
+	if _, err = t.NewInsert().Model(&rows).Exec(ctx); err != nil {
+		return nil, err
+	}
+	return events, appendOutbox(ctx, t, events)
 }

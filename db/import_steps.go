@@ -28,9 +28,12 @@ func (d *DB) StartScan(ctx context.Context, id uuid.UUID, epoch int64) (importer
 
 // StartWrite records the scan and moves to writing, where it may be already.
 func (d *DB) StartWrite(ctx context.Context, id uuid.UUID, epoch int64, s importer.Scan) (importer.Import, error) {
-	i, err := d.step(ctx, id, epoch, func(_ context.Context, _ *tx, r *importRow) (string, error) {
+	i, err := d.step(ctx, id, epoch, func(ctx context.Context, t *tx, r *importRow) (string, error) {
 		if r.State != importer.Scanning && r.State != importer.Writing {
 			return "", stateConflict(r, "it cannot write before it is scanned")
+		}
+		if err := t.passWritingGate(ctx); err != nil {
+			return "", err
 		}
 		r.learn(s)
 		scanned := r.Progress

@@ -30,10 +30,16 @@ const (
 // beginBatch sets what holds for the transaction alone, for a pooler may give
 // the session to somebody else afterwards.
 //
+// A batch's commit does not wait for the disk, which makes an import of new
+// rows a tenth faster. A crash of Postgres may lose the latest batches, each
+// with its ledger row; what completes the import waits, compares the ledger
+// with the scan, and has what is missing written again.
+//
 // A generic plan costs no time for looking at the arrays (5 ms a batch), and
 // does not know how long they are, so it looks every key up by the index; one
 // that knows tends to scan the whole catalogue for every batch.
 const beginBatch = `BEGIN;
+	SET LOCAL synchronous_commit = off;
 	SET LOCAL plan_cache_mode = force_generic_plan;
 	SET LOCAL idle_in_transaction_session_timeout = '10s'`
 
@@ -41,9 +47,15 @@ const beginBatch = `BEGIN;
 // import that is going on and then inserts nothing if the import was ended or
 // taken over, so that the ledger never grows behind the back of those.
 const recordBatch = `
-	INSERT INTO import_batches (import_id, batch, created, updated, unchanged)
-	SELECT id, $3, $4, $5, $6 FROM imports WHERE id = $1 AND epoch = $2 AND state = 'writing' FOR SHARE
-	ON CONFLICT DO NOTHING`
+	WITH recorded AS (
+		INSERT INTO import_batches (import_id, batch, created, updated, unchanged)
+		SELECT id, $3, $4, $5, $6 FROM imports WHERE id = $1 AND epoch = $2 AND state = 'writing' FOR SHARE
+		ON CONFLICT DO NOTHING
+		RETURNING created
+	), counted AS (
+		INSERT INTO product_totals (delta) SELECT created FROM recorded WHERE created > 0
+	)
+	SELECT FROM recorded`
 
 // Rows are locked in key order, by bytes, as copyIn does: overlapping imports
 // wait for each other but never deadlock.
@@ -66,9 +78,13 @@ const (
 			description = CASE WHEN $5 THEN excluded.description ELSE p.description END,
 			version = p.version + 1, updated_at = now()
 		WHERE p.sku <> excluded.sku OR p.name <> excluded.name OR ($5 AND p.description <> excluded.description)
-		RETURNING xmax = 0 AS created -- an update leaves its lock in xmax
+		RETURNING xmax = 0 AS created, -- an update leaves its lock in xmax
+			sku_key
 	)
-	SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM done`
+	SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created),
+		-- Which they are, if they are the smaller part.
+		CASE WHEN count(*) * 2 < cardinality($1) THEN string_agg(sku_key, E'\n') ELSE '' END
+	FROM done`
 )
 
 // errNotRecorded means that the ledger did not take the batch.
@@ -137,19 +153,23 @@ func nextWay(way importer.MergeWay, m importer.Merged) importer.MergeWay {
 
 func (d *DB) mergeInTx(ctx context.Context, b importer.Batch, way importer.MergeWay) (importer.Merged, error) {
 	var m importer.Merged
+	var changed string
 	err := pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{BeginQuery: beginBatch}, func(tx pgx.Tx) (err error) {
 		switch way {
 		case copyIn:
 			m.Created, err = copyRows(ctx, tx, b.Rows)
 		case upsert:
-			m.Created, m.Updated, err = putRows(ctx, tx, b, upsertAll)
+			m.Created, m.Updated, changed, err = putRows(ctx, tx, b, upsertAll)
 		default:
-			m.Created, m.Updated, err = putRows(ctx, tx, b, upsertChanged)
+			m.Created, m.Updated, changed, err = putRows(ctx, tx, b, upsertChanged)
 		}
 		if err != nil {
 			return err
 		}
 		m.Unchanged = int64(len(b.Rows)) - m.Created - m.Updated
+		if err := queueBatch(ctx, tx, b, m, changed); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, recordBatch, b.ImportID, b.Epoch, b.Number, m.Created, m.Updated, m.Unchanged)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = errNotRecorded
@@ -177,8 +197,9 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []importer.Row) (created int6
 	return tag.RowsAffected(), err
 }
 
-// putRows runs one of the statements that take the rows as arrays.
-func putRows(ctx context.Context, tx pgx.Tx, b importer.Batch, sql string) (created, updated int64, err error) {
+// putRows runs one of the statements that take the rows as arrays. changed
+// lists the keys of the rows it wrote, a line each, unless those are many.
+func putRows(ctx context.Context, tx pgx.Tx, b importer.Batch, sql string) (created, updated int64, changed string, err error) {
 	withDescription := byte(0)
 	if b.HasDescription {
 		withDescription = 1
@@ -192,8 +213,8 @@ func putRows(ctx context.Context, tx pgx.Tx, b importer.Batch, sql string) (crea
 		{withDescription},
 	}, nil, []int16{binaryFormat}, []int16{binaryFormat}).Read()
 	if result.Err != nil {
-		return 0, 0, result.Err
+		return 0, 0, "", result.Err
 	}
 	counts := result.Rows[0]
-	return int64(binary.BigEndian.Uint64(counts[0])), int64(binary.BigEndian.Uint64(counts[1])), nil
+	return int64(binary.BigEndian.Uint64(counts[0])), int64(binary.BigEndian.Uint64(counts[1])), string(counts[2]), nil
 }

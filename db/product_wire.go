@@ -12,17 +12,23 @@ import (
 
 const textOID = 25
 
+// How COPY's binary format begins and ends.
+// https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
+const (
+	copyHeader  = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	copyTrailer = "\xff\xff"
+)
+
 // copyData is the input of COPY … (sku_key, sku, name, description) FROM
 // STDIN BINARY.
-// https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
 func copyData(rows []importer.Row) []byte {
-	const header, trailer, perRow = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00", "\xff\xff", 2 + 4*4
-	size := len(header) + len(trailer) + perRow*len(rows)
+	const perRow = 2 + 4*4
+	size := len(copyHeader) + len(copyTrailer) + perRow*len(rows)
 	for i := range rows {
 		r := &rows[i]
 		size += len(r.Key) + len(r.SKU) + len(r.Name) + len(r.Description)
 	}
-	buf := append(make([]byte, 0, size), header...)
+	buf := append(make([]byte, 0, size), copyHeader...)
 	for i := range rows {
 		r := &rows[i]
 		buf = binary.BigEndian.AppendUint16(buf, 4)
@@ -31,7 +37,7 @@ func copyData(rows []importer.Row) []byte {
 		buf = appendText(buf, r.Name)
 		buf = appendText(buf, r.Description)
 	}
-	return append(buf, trailer...)
+	return append(buf, copyTrailer...)
 }
 
 // textArray is a text[] of one column of the rows, as array_recv reads it:

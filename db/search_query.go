@@ -1,0 +1,329 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"importer"
+)
+
+const (
+	// countBound is how far the products that a filter selects are counted.
+	countBound = 10_000
+	// A look at the first products in the order of the list tells whether a
+	// word is common: then those of the page are found by going on, and else
+	// by the index, which would gather a common word's products all.
+	sampleRows = 1000
+	commonHits = 25  // of the sample, 2.5 %
+	denseHits  = 100 // of the sample: counting up to the bound meets them soon without the index, too
+)
+
+// search is one question, within one snapshot of the catalogue. It unites
+// what the index says with a look at the products that wait for the index, so
+// that no answer is out of date.
+type search struct {
+	tx       pgx.Tx
+	words    []word
+	active   *bool
+	sort     importer.ProductSort
+	desc     bool
+	from     *position // the list goes on from here; nil is the beginning
+	variants map[rune][]rune
+
+	total   int64 // products in the catalogue
+	waiting bool  // the index does not know all of them
+	stale   bool  // the index may be wrong about some of them
+}
+
+// table is where a search can look: rows with what they are sorted by.
+type table struct {
+	from, id, active   string
+	sku, name, updated string
+	matches            func(q *query, w word) string
+	skuDecides         bool // no two rows have one
+}
+
+func (s *search) index(scan bool) table {
+	return table{
+		from: "product_search AS s", id: "s.id", active: "s.active",
+		sku: "s.sku_key", name: "s.name_key", updated: "s.updated_at",
+		matches: func(q *query, w word) string { return q.inDocument(w, scan) },
+	}
+}
+
+func (s *search) catalogue() table {
+	return table{
+		from: "products AS p", id: "p.id", active: "p.active",
+		sku: "p.sku_key", name: `lower(p.name COLLATE "C")`, updated: "p.updated_at",
+		matches:    func(q *query, w word) string { return q.inProduct(w, s.variants) },
+		skuDecides: true,
+	}
+}
+
+// begin reads what the other steps have to know.
+func (s *search) begin(ctx context.Context) error {
+	if len(s.words) > 0 {
+		s.variants = upperVariants()
+	}
+	return s.tx.QueryRow(ctx, "SELECT ("+totalProducts+`),
+		EXISTS (SELECT FROM search_queue), EXISTS (SELECT FROM search_queue WHERE NOT fresh)`).
+		Scan(&s.total, &s.waiting, &s.stale)
+}
+
+// find returns the ids of n products after the first offset ones, in order,
+// and how many there are in all.
+func (s *search) find(ctx context.Context, offset, n int) (ids []int64, total int64, floor bool, err error) {
+	if len(s.words) > 0 {
+		return s.findWords(ctx, offset, n)
+	}
+	if total, floor, err = s.countAll(ctx); err != nil {
+		return nil, 0, false, err
+	}
+	switch {
+	case s.sort == importer.SortID || s.sort == importer.SortSKU:
+		ids, err = s.walk(ctx, s.catalogue(), total, floor, offset, n)
+	case !s.waiting:
+		ids, err = s.walk(ctx, s.index(true), total, floor, offset, n)
+	default:
+		ids, _, err = s.gather(ctx, offset, n)
+	}
+	return ids, total, floor, err
+}
+
+// countAll counts what a filter without words selects.
+func (s *search) countAll(ctx context.Context) (total int64, floor bool, err error) {
+	if s.active == nil {
+		return s.total, false, nil
+	}
+	count := func(condition string) (n int64, err error) {
+		err = s.tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM products WHERE %s LIMIT %d) AS few", condition, countBound+1)).Scan(&n)
+		return n, err
+	}
+	if total, err = count("NOT active"); err != nil {
+		return 0, false, err
+	}
+	if *s.active {
+		if total <= countBound {
+			return s.total - total, false, nil
+		}
+		if total, err = count("active"); err != nil {
+			return 0, false, err
+		}
+	}
+	return min(total, countBound), total > countBound, nil
+}
+
+// walk reads ids in the order of an index, from whichever end is nearer.
+func (s *search) walk(ctx context.Context, t table, total int64, floor bool, offset, n int) ([]int64, error) {
+	back := false
+	if after := total - int64(offset) - int64(n); !floor && s.from == nil && int64(offset) > total/2 {
+		back = true
+		if after < 0 {
+			n, after = max(n+int(after), 0), 0
+		}
+		offset = int(after)
+	}
+	q := new(query)
+	desc := s.desc != back
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s OFFSET %d LIMIT %d",
+		t.id, t.from, s.conditions(q, t, true), order(t.columns(s.sort), desc), offset, n)
+	ids, err := s.ids(ctx, sql, q.args)
+	if back {
+		for i, j := 0, len(ids)-1; i < j; i, j = i+1, j-1 {
+			ids[i], ids[j] = ids[j], ids[i]
+		}
+	}
+	return ids, err
+}
+
+// findWords decides by a sample how to look.
+func (s *search) findWords(ctx context.Context, offset, n int) (ids []int64, total int64, floor bool, err error) {
+	hits, common := 0, false
+	if t, ok := s.sampled(); ok {
+		q := new(query)
+		columns := order(t.columns(s.sort), s.desc)
+		sample := fmt.Sprintf("SELECT * FROM %s WHERE %s ORDER BY %s LIMIT %d", t.from, s.conditions(q, t, true), columns, sampleRows)
+		_, alias, _ := strings.Cut(t.from, " AS ")
+		sql := fmt.Sprintf("WITH sample AS MATERIALIZED (%s) SELECT %s FROM sample AS %s WHERE %s ORDER BY %s",
+			sample, t.id, alias, s.matching(q, t), columns)
+		if ids, err = s.ids(ctx, sql, q.args); err != nil {
+			return nil, 0, false, err
+		}
+		hits = len(ids)
+		switch {
+		case hits >= offset+n:
+			ids, common = ids[offset:offset+n], true
+		case hits >= commonHits:
+			q := new(query)
+			sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s AND %s ORDER BY %s OFFSET %d LIMIT %d",
+				t.id, t.from, s.conditions(q, t, true), s.matching(q, t), columns, offset, n)
+			if ids, err = s.ids(ctx, sql, q.args); err != nil {
+				return nil, 0, false, err
+			}
+			common = true
+		}
+	}
+	if !common {
+		if ids, total, err = s.gather(ctx, offset, n); err != nil {
+			return nil, 0, false, err
+		}
+	} else if total, err = s.count(ctx, hits >= denseHits); err != nil {
+		return nil, 0, false, err
+	}
+	return ids, min(total, countBound), total > countBound, nil
+}
+
+// sampled is a table that holds all products in the order of the list.
+func (s *search) sampled() (table, bool) {
+	if !s.waiting {
+		return s.index(true), true
+	}
+	return s.catalogue(), s.sort == importer.SortID || s.sort == importer.SortSKU
+}
+
+// gather collects all products that match, from the index and from those that
+// wait, counts them, and cuts the part out. Without words it collects only
+// what that part may need.
+func (s *search) gather(ctx context.Context, offset, n int) (ids []int64, total int64, err error) {
+	q := new(query)
+	arms := s.indexed(q, false)
+	top := ""
+	if len(s.words) == 0 {
+		top = fmt.Sprintf(" AND %s ORDER BY %s LIMIT %d", s.after(q, "key", "id"), order([]string{"key", "id"}, s.desc), offset+n)
+	}
+	arm := func(sql string) string { return "(SELECT * FROM (" + sql + ") AS arm WHERE true" + top + ")" }
+	all := arm(arms)
+	if s.waiting {
+		all += " UNION ALL " + arm(s.unindexed(q))
+	}
+	sql := fmt.Sprintf(`WITH hits AS MATERIALIZED (%s)
+		SELECT (SELECT count(*) FROM hits), ARRAY(SELECT id FROM hits WHERE %s ORDER BY %s OFFSET %d LIMIT %d)`,
+		all, s.after(q, "key", "id"), order([]string{"key", "id"}, s.desc), offset, n)
+	err = s.tx.QueryRow(ctx, sql, q.args...).Scan(&total, &ids)
+	return ids, total, err
+}
+
+// count counts what matches, up to a little over the bound.
+func (s *search) count(ctx context.Context, scan bool) (total int64, err error) {
+	count := func(q *query, sql string) (n int64, err error) {
+		err = s.tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) AS few", sql, countBound+1), q.args...).Scan(&n)
+		return n, err
+	}
+	q := new(query)
+	if total, err = count(q, s.indexed(q, scan)); err != nil || total > countBound || !s.waiting {
+		return total, err
+	}
+	q = new(query)
+	more, err := count(q, s.unindexed(q))
+	return total + more, err
+}
+
+// indexed selects id and key of what the index knows and is right about.
+func (s *search) indexed(q *query, scan bool) string {
+	t := s.index(scan)
+	from := t.from
+	if s.stale {
+		from += " JOIN products AS p ON p.id = s.id AND p.version = s.version"
+	}
+	return fmt.Sprintf("SELECT %s AS id, %s AS key FROM %s WHERE %s AND %s",
+		t.id, t.key(s.sort), from, s.conditions(q, t, false), s.matching(q, t))
+}
+
+// unindexed selects id and key of what waits for the index.
+func (s *search) unindexed(q *query) string {
+	t := s.catalogue()
+	return fmt.Sprintf(`SELECT DISTINCT p.id AS id, %s AS key
+		FROM (SELECT unnest(string_to_array(q.keys, E'\n')) COLLATE "C" AS sku_key FROM search_queue AS q WHERE %s) AS waiting
+		JOIN products AS p USING (sku_key)
+		LEFT JOIN product_search AS s ON s.id = p.id
+		WHERE s.version IS DISTINCT FROM p.version AND %s AND %s`,
+		t.key(s.sort), q.mayHave(s.words), s.conditions(q, t, false), s.matching(q, t))
+}
+
+// conditions are those beside the words; from says whether the list's
+// position is one.
+func (s *search) conditions(q *query, t table, from bool) string {
+	condition := "true"
+	if s.active != nil {
+		if condition = t.active; !*s.active {
+			condition = "NOT " + t.active
+		}
+	}
+	if from {
+		condition += " AND " + s.after(q, t.columns(s.sort)...)
+	}
+	return condition
+}
+
+func (s *search) matching(q *query, t table) string {
+	conditions := []string{"true"}
+	for _, w := range s.words {
+		conditions = append(conditions, t.matches(q, w))
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// after is the condition that a row comes after the position.
+func (s *search) after(q *query, columns ...string) string {
+	if s.from == nil {
+		return "true"
+	}
+	var values []string
+	switch s.sort {
+	case importer.SortSKU, importer.SortName:
+		values = append(values, q.arg(s.from.Key)+"::text")
+	case importer.SortUpdated:
+		values = append(values, q.arg(s.from.Key)+"::text::timestamptz")
+	}
+	for len(values) < len(columns) {
+		values = append(values, q.arg(s.from.ID)+"::bigint")
+	}
+	operator := ">"
+	if s.desc {
+		operator = "<"
+	}
+	return fmt.Sprintf("(%s) %s (%s)", strings.Join(columns, ", "), operator, strings.Join(values, ", "))
+}
+
+func (s *search) ids(ctx context.Context, sql string, args []any) ([]int64, error) {
+	rows, err := s.tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+// key is what the table's rows are sorted by, as an expression.
+func (t table) key(sort importer.ProductSort) string {
+	switch sort {
+	case importer.SortSKU:
+		return t.sku
+	case importer.SortName:
+		return t.name
+	case importer.SortUpdated:
+		return t.updated
+	}
+	return t.id
+}
+
+// columns are what decides the order of the table's rows.
+func (t table) columns(sort importer.ProductSort) []string {
+	switch {
+	case sort == importer.SortID:
+		return []string{t.id}
+	case sort == importer.SortSKU && t.skuDecides:
+		return []string{t.sku}
+	}
+	return []string{t.key(sort), t.id}
+}
+
+func order(columns []string, desc bool) string {
+	direction := " ASC"
+	if desc {
+		direction = " DESC"
+	}
+	return strings.Join(columns, direction+", ") + direction
+}

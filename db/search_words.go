@@ -1,0 +1,164 @@
+package db
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"importer"
+)
+
+// maxFilterText bounds each text of a filter, in bytes.
+const maxFilterText = 1000
+
+// textField is what a word is looked for in.
+type textField int
+
+const (
+	anyField textField = iota
+	skuField
+	nameField
+	descriptionField
+)
+
+// word is a part of a filter: lower case, without white space.
+type word struct {
+	field textField
+	text  string
+}
+
+// words takes the texts of a filter apart.
+func words(f importer.ProductFilter) ([]word, error) {
+	var all []word
+	for _, given := range []struct {
+		field         textField
+		pointer, text string
+	}{
+		{anyField, "q", f.Q}, {skuField, "sku", f.SKU}, {nameField, "name", f.Name}, {descriptionField, "description", f.Description},
+	} {
+		wrong := ""
+		switch {
+		case !utf8.ValidString(given.text) || strings.ContainsRune(given.text, 0):
+			wrong = "This is not valid text."
+		case len(given.text) > maxFilterText:
+			wrong = fmt.Sprintf("This is too long to look for; %d bytes are the most.", maxFilterText)
+		}
+		if wrong != "" {
+			return nil, &importer.Error{Code: importer.Malformed, Message: wrong, Fields: []importer.FieldError{{Pointer: given.pointer, Detail: wrong}}}
+		}
+		for _, text := range strings.Fields(strings.ToLower(given.text)) {
+			all = append(all, word{given.field, text})
+		}
+	}
+	return all, nil
+}
+
+// query collects SQL and its arguments.
+type query struct {
+	args []any
+}
+
+// arg adds an argument and returns its placeholder.
+func (q *query) arg(v any) string {
+	q.args = append(q.args, v)
+	return fmt.Sprintf("$%d", len(q.args))
+}
+
+// inDocument is the condition that the index row s has the word. Its first
+// part is on the whole document, whatever the field (migration 6 has the
+// layout): as LIKE the trigram index answers it, and with scan, or for words
+// that index cannot find, it is written so that Postgres does not try.
+func (q *query) inDocument(w word, scan bool) string {
+	part := func(text string) string { return "strpos(" + text + ", " + q.arg(w.text) + "::text) > 0" }
+	var condition string
+	if !scan && indexable(w.text) {
+		condition = "s.document LIKE " + q.arg("%"+likeEscaper.Replace(w.text)+"%") + "::text"
+	} else {
+		condition = part("s.document")
+	}
+	switch w.field {
+	case skuField:
+		condition += " AND " + part("s.sku_key")
+	case nameField:
+		condition += " AND " + part("substr(s.document, length(s.sku_key) + 2, length(s.name_key))")
+	case descriptionField:
+		condition += " AND " + part("substr(s.document, length(s.sku_key) + length(s.name_key) + 3)")
+	}
+	return condition
+}
+
+// inProduct is the condition that the catalogue's row p has the word, for
+// rows that nobody has lowered yet. SQL cannot lower as Go does, so the
+// pattern has, for each letter, all letters that Go lowers to it.
+func (q *query) inProduct(w word, variants map[rune][]rune) string {
+	text := `(p.sku || E'\n' || p.name || E'\n' || p.description)`
+	switch w.field {
+	case skuField:
+		return "strpos(p.sku_key, " + q.arg(w.text) + "::text) > 0"
+	case nameField:
+		text = "p.name"
+	case descriptionField:
+		text = "p.description"
+	}
+	return text + ` COLLATE "C" ~ ` + q.arg(anyCase(w.text, variants)) + "::text"
+}
+
+// mayHave is the condition that the queue's row q may have all words.
+func (q *query) mayHave(all []word) string {
+	conditions := []string{"true"}
+	seen := map[uint32]bool{}
+	for _, w := range all {
+		for _, h := range trigramsOf(w.text) {
+			if !seen[h] {
+				seen[h] = true
+				conditions = append(conditions, fmt.Sprintf("get_bit(q.signature, %d & (8 * octet_length(q.signature) - 1)) = 1", h))
+			}
+		}
+	}
+	return "(q.signature IS NULL OR " + strings.Join(conditions, " AND ") + ")"
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// anyCase is a regular expression of Postgres for a text in lower case.
+func anyCase(lower string, variants map[rune][]rune) string {
+	var b strings.Builder
+	for _, r := range lower {
+		b.WriteByte('[')
+		for _, v := range append(variants[r], r) {
+			fmt.Fprintf(&b, `\U%08X`, v)
+		}
+		b.WriteByte(']')
+	}
+	return b.String()
+}
+
+// upperVariants returns, for each letter, the others that Go lowers to it.
+func upperVariants() map[rune][]rune {
+	variants := map[rune][]rune{}
+	for _, span := range unicode.CaseRanges {
+		for upper := rune(span.Lo); upper <= rune(span.Hi); upper++ {
+			if lower := unicode.ToLower(upper); lower != upper {
+				variants[lower] = append(variants[lower], upper)
+			}
+		}
+	}
+	return variants
+}
+
+// indexable reports whether the trigram index can find the word: it knows
+// letters and digits, three in a row at least.
+func indexable(text string) bool {
+	run := 0
+	for _, r := range text {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			if run++; run == 3 {
+				return true
+			}
+		} else {
+			run = 0
+		}
+	}
+	return false
+}
