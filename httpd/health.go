@@ -12,7 +12,7 @@ import (
 
 // healthz says that the process is alive; a platform restarts it otherwise.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": s.Version})
+	writeJSON(w, http.StatusOK, health{"ok", s.Version})
 }
 
 // readyz says whether requests should come here, and if not, what is missing.
@@ -25,6 +25,11 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, readiness{"ready", []string{}})
+}
+
+type health struct {
+	Status  string `json:"status"`
+	Version string `json:"version"`
 }
 
 type readiness struct {

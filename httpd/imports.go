@@ -2,26 +2,11 @@ package httpd
 
 import (
 	"context"
-	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"importer"
 )
-
-// handle registers a JSON operation; its errors become problems.
-func handle[In, Out any](api huma.API, route, id, summary string, f func(context.Context, *In) (*Out, error)) {
-	method, path, _ := strings.Cut(route, " ")
-	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"imports"}}
-	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
-		out, err := f(ctx, in)
-		if err != nil {
-			return nil, problemOf(ctx, err)
-		}
-		return out, nil
-	})
-}
 
 type body[T any] struct{ Body T }
 

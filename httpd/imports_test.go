@@ -2,7 +2,6 @@ package httpd_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -288,44 +287,10 @@ func TestPanicsBecomeProblems(t *testing.T) {
 	}
 }
 
-func TestOpenAPI(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	r := b.do("GET", "/api/openapi.json", nil)
-	var doc struct {
-		OpenAPI string
-		Paths   map[string]map[string]struct {
-			OperationID string
-			Responses   map[string]json.RawMessage
-		}
-		Components struct{ Schemas map[string]json.RawMessage }
-	}
-	if err := json.Unmarshal(r.body, &doc); err != nil {
-		t.Fatalf("no JSON: %v", err)
-	}
-	got := map[string]string{}
-	for path, methods := range doc.Paths {
-		for method, op := range methods {
-			got[method+" "+path] = op.OperationID
-		}
-	}
-	want := map[string]string{
-		"get /api/imports": "list-imports", "get /api/imports/{id}": "get-import", "get /api/imports/{id}/rejects": "list-rejects",
-		"post /api/imports": "create-import", "get /api/imports/{id}/rejects.csv": "download-rejects",
-		"post /api/imports/{id}/cancel": "cancel-import", "post /api/imports/{id}/retry": "retry-import",
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("operations (-want +got):\n%s", d)
-	}
-	if !strings.Contains(string(doc.Paths["/api/imports"]["get"].Responses["default"]), "/Problem") {
-		t.Errorf("got responses %s, want problems as errors", doc.Paths["/api/imports"]["get"].Responses)
-	}
-}
-
 func TestOptionsAreRequired(t *testing.T) {
 	t.Parallel()
 	_, err := httpd.New(httpd.Options{})
-	for _, name := range []string{"Imports", "Importer", "Hub", "Spool", "Node", "MaxUpload"} {
+	for _, name := range []string{"Imports", "Products", "Events", "Importer", "Hub", "Spool", "Node", "MaxUpload"} {
 		if err == nil || !strings.Contains(err.Error(), "Options."+name) {
 			t.Errorf("got %v, want it to name %s", err, name)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,6 +25,10 @@ type Problem struct {
 	Code   importer.Code         `json:"code" doc:"For programs; it does not change."`
 	Detail string                `json:"detail" doc:"For people: what is wrong and what to do."`
 	Errors []importer.FieldError `json:"errors,omitempty" doc:"The values at fault."`
+	// Current is what a failed If-Match was compared with.
+	Current any `json:"current,omitempty" doc:"With 412: the resource as it is now."`
+
+	header http.Header // sent beside the usual ones
 }
 
 // Error implements error.
@@ -37,6 +43,7 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 // GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
+	maps.Copy(h, p.header)
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		h.Set("Retry-After", "5")
 	}
@@ -124,6 +131,11 @@ func newProblem(status int, code importer.Code, detail string, fields []importer
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Errors: fields}
 }
 
+// notModified is no error, but it ends a request like one: 304, without a body.
+func notModified(version int64) *Problem {
+	return &Problem{Status: http.StatusNotModified, header: http.Header{"Etag": {etag(version)}}}
+}
+
 // fail answers a plain handler's request with a problem.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, problemOf(r.Context(), err))
@@ -141,8 +153,8 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 }
 
 // useProblems makes huma's own errors problems too. Huma keeps its error
-// constructor in a package variable, so this happens once in the process,
-// before the first API is made.
+// constructor and other settings in package variables, so this happens once in
+// the process, before the first API is made.
 var useProblems = sync.OnceFunc(func() {
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		fields := make([]importer.FieldError, 0, len(errs))
@@ -152,12 +164,31 @@ var useProblems = sync.OnceFunc(func() {
 				fields = append(fields, importer.FieldError{Pointer: pointer(detail.Location), Detail: detail.Message})
 			}
 		}
-		if message == "validation failed" {
-			message = "The request has values that are not allowed."
-		}
-		return newProblem(status, codeOf(status), message, fields)
+		return newProblem(status, codeOf(status), inOurWords(status, message), fields)
 	}
+	huma.DefaultArrayNullable = false
+	// "SKU" for "sku" would be taken, and then not found by whoever reads the
+	// document.
+	huma.ValidateStrictCasing = true
 })
+
+func inOurWords(status int, message string) string {
+	switch {
+	case status == http.StatusUnprocessableEntity:
+		return "The request has values that are not allowed."
+	case status == http.StatusRequestEntityTooLarge:
+		return fmt.Sprintf("The body of the request is over %d bytes.", maxBody)
+	case status == http.StatusUnsupportedMediaType:
+		return "The body has to be JSON, with Content-Type: application/json."
+	case status == http.StatusRequestTimeout:
+		return "The body of the request did not arrive in time."
+	case status == http.StatusBadRequest && message == "validation failed":
+		return "The body of the request is no JSON."
+	case status == http.StatusBadRequest:
+		return "The request has no body; it takes a JSON object."
+	}
+	return message
+}
 
 // pointer turns huma's "body.items[3].sku" into "/items/3/sku" (RFC 6901) and
 // "query.limit" into "limit".

@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// routes is the map of the whole surface. Routes of the api are described by
-// OpenAPI; those of the mux stream, or are not JSON.
+// routes is the map of the whole surface. handle registers what is JSON in
+// and out, plain what streams or is something else; the document has both.
 func (s *Server) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	tus, err := s.tus()
@@ -16,28 +16,43 @@ func (s *Server) routes() (http.Handler, error) {
 		return nil, err
 	}
 	api := humago.New(mux, apiConfig(s.Version))
+	api.UseMiddleware(strictQuery)
 
-	handle(api, "GET /api/imports", "list-imports", "Imports, newest first", s.listImports)
-	handle(api, "GET /api/imports/{id}", "get-import", "One import, with its counts and progress", s.getImport)
-	handle(api, "POST /api/imports/{id}/cancel", "cancel-import", "End an import; what it has written stays", s.cancelImport)
-	handle(api, "POST /api/imports/{id}/retry", "retry-import", "Start a failed or cancelled import again where it stopped", s.retryImport)
-	handle(api, "GET /api/imports/{id}/rejects", "list-rejects", "Rows that were not imported, and why", s.listRejects)
+	// The numbers are the statuses an operation may answer with, besides 200
+	// and what can happen to any request.
+	handle(api, "GET /api/products", "list-products", "Products, page by page", s.listProducts, 400, 422)
+	handle(api, "POST /api/products", "create-product", "Create a product", s.createProduct, 201, 400, 409, 413, 422)
+	handle(api, "DELETE /api/products", "delete-all-products", "Delete all products", s.deleteProducts, 400, 409)
+	handle(api, "GET /api/products/indexing", "get-indexing", "How far the search index is behind", s.indexing)
+	plain(api, mux, "GET /api/products/export.csv", "export-products", "All products as a CSV file", s.productsCSV, 422)
+	handle(api, "GET /api/products/{id}", "get-product", "One product", s.getProduct, 304, 404)
+	handle(api, "PATCH /api/products/{id}", "update-product", "Change fields of a product", s.updateProduct, 404, 409, 412, 413, 422)
+	handle(api, "DELETE /api/products/{id}", "delete-product", "Delete a product", s.deleteProduct, 204, 404, 412)
 
-	describe(api.OpenAPI())
-	mux.HandleFunc("POST /api/imports", s.uploadFile)
-	mux.HandleFunc("PUT /api/imports", s.uploadFile) // what `curl -T file` sends
-	mux.HandleFunc("GET /api/imports/{id}/rejects.csv", s.rejectsCSV)
+	handle(api, "GET /api/imports", "list-imports", "Imports, newest first", s.listImports, 400, 422)
+	plain(api, mux, "POST /api/imports", "create-import", "Upload a CSV file and import it", s.uploadFile, 400, 413, 422, 507)
+	plain(api, mux, "PUT /api/imports", "put-import", "The same, as curl -T sends it", s.uploadFile, 400, 413, 422, 507)
+	handle(api, "GET /api/imports/{id}", "get-import", "One import, with its counts and progress", s.getImport, 404)
+	handle(api, "POST /api/imports/{id}/cancel", "cancel-import", "End an import; what it has written stays", s.cancelImport, 404, 409)
+	handle(api, "POST /api/imports/{id}/retry", "retry-import", "Start a failed or cancelled import again where it stopped", s.retryImport, 404, 409)
+	handle(api, "GET /api/imports/{id}/rejects", "list-rejects", "Rows that were not imported, and why", s.listRejects, 404, 422)
+	plain(api, mux, "GET /api/imports/{id}/rejects.csv", "download-rejects", "Rejected rows as a file that can be mended and imported again", s.rejectsCSV, 404)
+	handle(api, "GET /api/imports/{id}/events", "list-events", "What happened to an import, in order", s.listEvents, 404, 422)
 
-	mux.Handle("OPTIONS /api/uploads", tus.options)
-	mux.Handle("POST /api/uploads", tus.create)
-	mux.Handle("HEAD /api/uploads/{id}", tus.offset)
-	mux.Handle("PATCH /api/uploads/{id}", tus.append)
-	mux.Handle("DELETE /api/uploads/{id}", tus.terminate)
+	plain(api, mux, "OPTIONS /api/uploads", "upload-options", "What this tus server can do", tus.options.ServeHTTP)
+	plain(api, mux, "POST /api/uploads", "create-upload", "Begin an upload in parts", tus.create.ServeHTTP, 400, 413, 422)
+	plain(api, mux, "HEAD /api/uploads/{id}", "get-upload-offset", "How much of the file has arrived", tus.offset.ServeHTTP)
+	plain(api, mux, "PATCH /api/uploads/{id}", "append-upload", "Send the next part", tus.append.ServeHTTP, 404, 409, 507)
+	plain(api, mux, "DELETE /api/uploads/{id}", "cancel-upload", "Give an upload up", tus.terminate.ServeHTTP, 404)
 
 	mux.Handle("GET /ws", s.sockets)
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
+	describe(api.OpenAPI(), "GET /ws", "open-socket", "Live progress and changes")
+	plain(api, mux, "GET /healthz", "get-health", "Whether the process is alive", s.healthz)
+	plain(api, mux, "GET /readyz", "get-readiness", "Whether requests should come here", s.readyz)
 
+	if err := document(mux, api.OpenAPI()); err != nil {
+		return nil, err
+	}
 	mux.Handle("/api/", notFound(mux))
 	if s.Web != nil {
 		mux.Handle("/", s.Web)
@@ -48,9 +63,10 @@ func (s *Server) routes() (http.Handler, error) {
 func apiConfig(version string) huma.Config {
 	useProblems()
 	config := huma.DefaultConfig("Product Importer", version)
-	config.OpenAPIPath = "/api/openapi"
+	config.OpenAPIPath = "" // document serves it
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil // no $schema member in every answer
+	config.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	return config
 }

@@ -26,6 +26,8 @@ import (
 // Web and Ready excepted.
 type Options struct {
 	Imports   importer.ImportStore
+	Products  importer.ProductStore
+	Events    importer.EventLog
 	Importer  importer.Importer
 	Hub       importer.Hub
 	Spool     importer.Spool
@@ -45,16 +47,18 @@ type Options struct {
 // Server answers requests until Shutdown.
 type Server struct {
 	Options
-	http      *http.Server
-	sockets   *sockets
-	transfers transfers
+	http        *http.Server
+	sockets     *sockets
+	transfers   transfers
+	idempotency idempotency
 }
 
 // New checks the options and builds the routes.
 func New(o Options) (*Server, error) {
 	var missing []error
 	for name, there := range map[string]bool{
-		"Imports": o.Imports != nil, "Importer": o.Importer != nil, "Hub": o.Hub != nil,
+		"Imports": o.Imports != nil, "Products": o.Products != nil, "Events": o.Events != nil,
+		"Importer": o.Importer != nil, "Hub": o.Hub != nil,
 		"Spool": o.Spool != nil, "Node": o.Node != uuid.Nil, "MaxUpload": o.MaxUpload > 0,
 	} {
 		if !there {

@@ -42,6 +42,8 @@ type bench struct {
 	url      string
 	server   *httpd.Server
 	store    *fakeStore
+	products *fakeProducts
+	events   *fakeEvents
 	importer *fakeImporter
 	hub      *fakeHub
 	spool    importer.Spool
@@ -51,14 +53,14 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*httpd.Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: newFakeStore(), importer: newFakeImporter(), hub: newFakeHub(), dir: t.TempDir()}
+	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, importer: newFakeImporter(), hub: newFakeHub(), dir: t.TempDir()}
 	files, err := spool.Open(b.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.spool = files
 	o := httpd.Options{
-		Imports: b.store, Importer: b.importer, Hub: b.hub, Spool: b.spool, Node: uuid.New(),
+		Imports: b.store, Products: b.products, Events: b.events, Importer: b.importer, Hub: b.hub, Spool: b.spool, Node: uuid.New(),
 		MaxUpload: 64 << 20, Version: "test", Log: zerolog.New(zerolog.NewTestWriter(t)),
 	}
 	for _, f := range change {
@@ -70,13 +72,14 @@ func setup(t *testing.T, change ...func(*httpd.Options)) *bench {
 	}
 	live := httptest.NewServer(b.server.Handler())
 	b.url = live.URL
-	b.client = live.Client()
+	b.client = &http.Client{Transport: &documented{t, live.Client().Transport}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := b.server.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
+		b.client.CloseIdleConnections()
 		live.CloseClientConnections()
 		live.Close()
 	})

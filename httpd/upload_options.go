@@ -23,6 +23,10 @@ func newImport(q url.Values) (importer.NewImport, error) {
 	for name := range q {
 		field, ok := strings.CutPrefix(name, "map[")
 		if !ok {
+			if name != "filename" && name != "dry_run" {
+				// "dry-run" must not import.
+				wrong = append(wrong, importer.FieldError{Pointer: shortened(name), Detail: "is unknown; there are dry_run, filename, map[sku], map[name] and map[description]"})
+			}
 			continue
 		}
 		field, closed := strings.CutSuffix(field, "]")

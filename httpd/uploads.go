@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +21,12 @@ import (
 // arrives; a file that does not arrive whole leaves nothing behind but the
 // failed import.
 func (s *Server) uploadFile(w http.ResponseWriter, r *http.Request) {
-	n, err := newImport(r.URL.Query())
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		refuse(w, r, importer.Errorf(importer.Malformed, "The query cannot be read: %v.", err))
+		return
+	}
+	n, err := newImport(query)
 	if err == nil {
 		err = s.checkLength(r, &n)
 	}
@@ -28,16 +34,24 @@ func (s *Server) uploadFile(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
-	t := newTransfer(w, s.UploadIdle)
-	file, err := openUpload(r, t, s.MaxUpload, &n)
+	// The options and the length stand for the body, which nobody wants to
+	// read twice to compare it.
+	request := fmt.Sprintf("POST /api/imports %s %d", query.Encode(), r.ContentLength)
+	imp, replayed, err := once(r.Context(), s, r.Header.Get("Idempotency-Key"), request, func() (importer.Import, error) {
+		t := newTransfer(w, s.UploadIdle)
+		file, err := openUpload(r, t, s.MaxUpload, &n)
+		if err != nil {
+			return importer.Import{}, err
+		}
+		return s.receive(r.Context(), n, t, file)
+	})
 	if err != nil {
 		refuse(w, r, err)
 		return
 	}
-	imp, err := s.receive(r.Context(), n, t, file)
-	if err != nil {
-		refuse(w, r, err)
-		return
+	if replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+		letGo(w)
 	}
 	w.Header().Set("Location", "/api/imports/"+imp.ID.String())
 	writeJSON(w, http.StatusAccepted, shown(imp))
@@ -152,13 +166,17 @@ func uploadError(err error, received int64) error {
 	}
 }
 
-// refuse answers and lets go of the connection: the rest of the body is not
-// wanted, and reading it would take as long as the upload.
+// refuse answers a request whose body is not wanted.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	w.Header().Set("Connection", "close")
-	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+	letGo(w)
 	fail(w, r, err)
+}
+
+// letGo ends the connection with the answer: to read the rest of the body
+// would take as long as the upload.
+func letGo(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
 }
 
 func isMultipart(r *http.Request) bool {

@@ -83,6 +83,8 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 
 	server, err := httpd.New(httpd.Options{
 		Imports:   store,
+		Products:  store,
+		Events:    store,
 		Importer:  system,
 		Hub:       system,
 		Spool:     files,

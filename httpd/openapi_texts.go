@@ -1,0 +1,132 @@
+package httpd
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"importer"
+)
+
+// The words and examples of the OpenAPI document, and so of /docs. They are
+// constants to the program.
+
+const about = `Products, and imports of them from CSV files.
+
+Everything is JSON in UTF-8, times are RFC 3339 in UTC, lists are never null. An error is a problem (RFC 9457, ` + "`application/problem+json`" + `): ` + "`code`" + ` is for programs, ` + "`detail`" + ` for people, and ` + "`errors`" + ` points at every value at fault. A parameter or member that does not exist is an error. Any request may be answered by 403 (sent by another site's page), 500, or 503 with Retry-After.`
+
+var tags = map[string]string{
+	"products": "The catalogue. A product's version is its ETag: send it as If-Match with a change, and nobody's change is lost.",
+	"imports":  "One file on its way into the catalogue. Rows whose SKU exists change that product; the last of several rows with one SKU wins; a row that cannot be imported is listed with its line and the reason, and does not stop the others.",
+	"uploads":  "tus 1.0.0 (tus.io), for files that should survive a broken connection. The upload's id is the import's.",
+	"server":   "Health, and the WebSocket with live progress.",
+}
+
+var descriptions = map[string]string{
+	"list-products":       "Texts match any part, upper and lower case alike; % and _ are plain text. total is exact unless total_is_floor. Go from page to page with next and prev: products that come and go meanwhile are neither skipped nor shown twice.",
+	"create-product":      "Another product with the same SKU, in whatever case, is a conflict at /sku.",
+	"update-product":      "Only the fields given change. A product that was deleted is 404. A change to what is there already changes nothing and keeps the version.",
+	"delete-all-products": "Wants ?confirm=delete-all. A conflict while an import writes.",
+	"get-indexing":        "Search answers are complete also while products wait for the index, only slower.",
+	"export-products":     "Columns sku, name, description, active, by order of creation, of one moment. The file is streamed; should the server fail in the middle, the connection breaks.",
+	"create-import":       "The file is the raw body, whatever its content type, or the field `file` of a multipart form. The answer comes when the file is stored; the import then runs by itself. For files that should survive a broken connection there is tus at /api/uploads.",
+	"put-import":          "See POST.",
+	"retry-import":        "The file is kept until the import has completed; rows that were written are not written again.",
+	"download-rejects":    "The columns line and reason, then the columns of the file; every row as it was.",
+	"list-events":         "The durable events of the import's topic, numbered without gaps. Ask again with after = the last seq to follow an import without a socket. Events are kept for a week.",
+	"create-upload":       "The answer's Location takes the parts by PATCH. Scanning begins with the first part.",
+	"append-upload":       "A part that breaks off is kept as far as it came; ask HEAD where to go on. With the last byte the import is queued.",
+	"cancel-upload":       "Cancels the import.",
+	"open-socket":         "A WebSocket with the subprotocol importer.v1.json: subscribe to topics, get every event after the last one seen, and progress.",
+}
+
+var problems = map[int]struct {
+	means  string
+	code   importer.Code
+	detail string
+	fields []importer.FieldError
+}{
+	400: {"The request cannot be understood", importer.Malformed, "The body of the request is no JSON.", []importer.FieldError{{Pointer: "", Detail: "unexpected end of JSON input"}}},
+	404: {"There is no such thing, or not any more", importer.NotFound, "There is no product 42.", nil},
+	409: {"It cannot be done as things are", importer.Conflict, "Another product already has this SKU (upper and lower case count as the same).", []importer.FieldError{{Pointer: "/sku", Detail: "is taken"}}},
+	412: {"If-Match names another version than the product's, which is in current", importer.Precondition, "The product has changed meanwhile.", nil},
+	413: {"The body or file is over the limit", importer.TooLarge, "The file is over the limit of 2147483648 bytes; split it, or raise the limit.", nil},
+	422: {"A value is not allowed; errors lists all of them", importer.Invalid, "The request has values that are not allowed.", []importer.FieldError{{Pointer: "/sku", Detail: "is missing"}, {Pointer: "/name", Detail: "is over 512 characters"}}},
+	507: {"The server's disk is full", importer.StorageFull, "The disk is full; make room, or ask the operator to, and upload the file again.", nil},
+}
+
+// members describes members of the domain's types, which carry no tags of
+// this package.
+var members = map[string]map[string]string{
+	"Product": {
+		"sku": "Unique; upper and lower case count as the same.", "active": "An import never changes it.",
+		"version": "Grows with every change; the ETag.",
+	},
+	"ProductPage": {
+		"next": "The cursor of the page that follows; null at the end.", "prev": "The cursor of the page before; null at the beginning.",
+		"total": "Products that match.", "total_is_floor": "There are more than total, and counting them all would take too long.",
+	},
+	"Indexing": {"indexed": "Products in the search index.", "total": "Products there are.", "pending": "Products still to be indexed."},
+	"Import": {
+		"size": "Bytes; 0 while unknown.", "dry_run": "The file is checked and nothing is changed.", "resumable": "Uploaded in parts.",
+		"mapping": "Field to header text.", "encoding": "utf-8, utf-16le, utf-16be or windows-1252.", "delimiter": "One of , ; tab |",
+		"attempts": "1 for the first run; retries and takeovers add one.",
+	},
+	"Counts": {
+		"rows":    "Rows of the file; header and blank lines are none. Once completed, the sum of the others.",
+		"created": "SKUs that were not in the catalogue before.", "updated": "SKUs whose sku, name or description differs now.",
+		"unchanged": "SKUs that were there and the same.", "duplicates": "Rows superseded by a later row with the same SKU.",
+		"rejected": "Rows that were not imported.",
+	},
+	"Progress": {
+		"phase": "uploading, parsing, validating, writing or complete.", "bytes": "Received.", "bytes_total": "0 while unknown.",
+		"rows_done": "Written.", "rows_total": "To write; 0 until the scan is done.", "percent": "0 to 100; never falls.",
+		"notice": "What it waits for, in words; empty when it runs.",
+	},
+	"ImportError": {"message": "What happened, what is saved, and what a retry does.", "retry": "A retry of the same file can help."},
+	"Reject":      {"line": "The line of the file on which the row starts, from 1.", "reason": "Such as missing_sku or bad_quote.", "field": "sku, name, description, or empty for the whole row."},
+	"Event":       {"seq": "Without gaps in its topic.", "kind": "Such as import.completed.", "data": "What it is about, as the REST API shows it."},
+	"FieldError":  {"pointer": "RFC 6901 into the body, or the name of a parameter or header.", "detail": "What is wrong with it."},
+}
+
+var formats = map[string]map[string]string{"Import": {"id": "uuid"}}
+
+var (
+	exampleTime    = time.Date(2026, 3, 14, 9, 26, 53, 589793000, time.UTC)
+	exampleProduct = importer.Product{ID: 42, SKU: "LMP-1", Name: "Desk lamp", Description: "Warm light, 40 cm", Active: true, Version: 3, CreatedAt: exampleTime, UpdatedAt: exampleTime.Add(26 * time.Hour)}
+	exampleImport  = importer.Import{
+		ID: uuid.MustParse("0198c0de-7f3a-7000-8000-000000000001"), Filename: "products.csv", Size: 51_200_000, State: importer.Writing,
+		Counts:   importer.Counts{Rows: 500_000, Created: 120_000, Duplicates: 25_000, Rejected: 3},
+		Progress: importer.Progress{Phase: importer.PhaseWriting, Bytes: 51_200_000, BytesTotal: 51_200_000, BytesScanned: 51_200_000, RowsScanned: 500_000, RowsDone: 120_000, RowsTotal: 474_997, RowsPerSecond: 61_000, Percent: 47.7},
+		Encoding: "utf-8", Delimiter: ",", Mapping: map[string]string{"sku": "SKU", "name": "Name", "description": "Description"}, Attempts: 1, CreatedAt: exampleTime, StartedAt: &exampleTime,
+	}
+)
+
+// examples of a request, an answer and the id in the path, by operation.
+var examples = map[string]struct{ request, answer, id any }{
+	"list-products":       {answer: importer.ProductPage{Items: []importer.Product{exampleProduct}, Total: 1}},
+	"create-product":      {request: map[string]any{"sku": "LMP-1", "name": "Desk lamp", "description": "Warm light, 40 cm"}, answer: exampleProduct},
+	"get-product":         {answer: exampleProduct, id: 42},
+	"update-product":      {request: map[string]any{"name": "Desk lamp, brass", "active": false}, answer: exampleProduct, id: 42},
+	"delete-product":      {id: 42},
+	"delete-all-products": {answer: Deleted{500_000}},
+	"get-indexing":        {answer: importer.Indexing{Indexed: 499_000, Total: 500_000, Pending: 1_000}},
+	"list-imports":        {answer: importer.Page[importer.Import]{Items: []importer.Import{exampleImport}, Total: 1}},
+	"create-import":       {answer: exampleImport},
+	"put-import":          {answer: exampleImport},
+	"get-import":          {answer: exampleImport, id: exampleImport.ID},
+	"cancel-import":       {answer: exampleImport, id: exampleImport.ID},
+	"retry-import":        {answer: exampleImport, id: exampleImport.ID},
+	"list-rejects":        {answer: importer.Page[importer.Reject]{Items: []importer.Reject{{Line: 3, Reason: importer.ReasonMissingSKU, Field: "sku", Name: "Lamp"}}, Total: 1}, id: exampleImport.ID},
+	"download-rejects":    {id: exampleImport.ID},
+	"list-events":         {answer: EventPage{Items: []importer.Event{{Topic: importer.ImportTopic(exampleImport.ID), Seq: 1, Kind: importer.EventImportCreated, At: exampleTime, Data: []byte(`{"import":{}}`)}}, Epoch: "k3f9", Head: 1}, id: exampleImport.ID},
+	"get-upload-offset":   {id: exampleImport.ID},
+	"append-upload":       {id: exampleImport.ID},
+	"cancel-upload":       {id: exampleImport.ID},
+	"get-health":          {answer: health{"ok", "1.0.0"}},
+	"get-readiness":       {answer: readiness{"ready", []string{}}},
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
