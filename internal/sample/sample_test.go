@@ -18,10 +18,11 @@ func TestWriteIsDeterministic(t *testing.T) {
 		}
 		return b.String()
 	}
-	if write(7) != write(7) {
+	first := write(7)
+	if again := write(7); again != first {
 		t.Error("the same seed gave two catalogues")
 	}
-	if write(7) == write(8) {
+	if other := write(8); other == first {
 		t.Error("two seeds gave the same catalogue")
 	}
 }
