@@ -119,6 +119,10 @@ type EventLog interface {
 	// known of each, that were appended since, by any machine. It also returns
 	// the epoch. At most limit events; those of a topic in order.
 	NewEvents(ctx context.Context, seen map[string]int64, limit int) (epoch string, events []Event, err error)
+	// ImportUpdates reads how far imports have come, as it was last saved, in
+	// one statement. Seq is that of the import's topic, Rev the time of saving
+	// in ms. Imports that do not exist are left out.
+	ImportUpdates(ctx context.Context, ids []uuid.UUID) ([]Update, error)
 	// Listen calls hint whenever another machine may have appended events, until
 	// ctx ends or the connection is lost, which is the error. It calls up once
 	// it hears.

@@ -4,16 +4,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"importer"
 )
 
 // lonely is the part of a log that other machines and old age concern, for a
 // fake on which there are none.
 type lonely struct{}
-
-func (lonely) ReadLog(context.Context, string, int64, int) (importer.Log, error) {
-	return importer.Log{}, importer.Errorf(importer.Unavailable, "this log replays nothing")
-}
 
 func (lonely) NewEvents(context.Context, map[string]int64, int) (string, []importer.Event, error) {
 	return "", nil, nil
@@ -27,3 +25,5 @@ func (lonely) Listen(ctx context.Context, _, _ func()) error {
 func (lonely) Hint(context.Context) error { return nil }
 
 func (lonely) TrimEvents(context.Context, time.Duration, int) (int, error) { return 0, nil }
+
+func (lonely) ImportUpdates(context.Context, []uuid.UUID) ([]importer.Update, error) { return nil, nil }

@@ -383,15 +383,20 @@ func (m *memory) TopicSnapshot(ctx context.Context, topic string) (importer.Snap
 	return snap, err
 }
 
-func (m *memory) EventsAfter(_ context.Context, topic string, after int64, limit int) ([]importer.Event, error) {
+func (m *memory) ReadLog(_ context.Context, topic string, after int64, limit int) (importer.Log, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := m.events[topic]
-	rest := all[min(int(after), len(all)):]
-	return slices.Clone(rest[:min(limit, len(rest))]), nil
+	log := importer.Log{Epoch: "e1", Head: int64(len(all))}
+	rest := all[min(max(after, 0), log.Head):]
+	log.Events = slices.Clone(rest[:min(limit, len(rest))])
+	return log, nil
 }
 
 // httpd alone calls these.
+func (m *memory) EventsAfter(context.Context, string, int64, int) ([]importer.Event, error) {
+	panic("not for actors")
+}
 func (m *memory) Imports(context.Context, importer.ImportPage) (importer.Page[importer.Import], error) {
 	panic("not for actors")
 }

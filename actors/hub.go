@@ -11,19 +11,25 @@ import (
 // how bytes reach a socket is httpd's.
 //
 // One actor serialises publish and subscribe, so that nobody misses an event
-// or gets one twice. The log is read beside it, one read a topic at a time.
+// or gets one twice. The log is read beside it, one read a topic at a time,
+// which serves all who wait for it. Other machines' events take the same way
+// in as those of this one: see hub_machines.go.
+//
+// Its state survives a crash of its own: the message at fault is dropped, and
+// start brings everybody up to date.
 type hub struct {
 	*settings
 	life    context.Context
 	endLife context.CancelFunc
 	topics  map[string]*topic
+	begun   bool
+	machines
 }
 
 const (
 	logTimeout  = 5 * time.Second
 	gapPatience = 50 * time.Millisecond // commits of one moment come in any order
 	gapRetry    = 250 * time.Millisecond
-	refillLimit = 1_000
 )
 
 func newHub(s *settings) *hub {
@@ -32,7 +38,19 @@ func newHub(s *settings) *hub {
 	return h
 }
 
-func (h *hub) start(*cell) error { return nil }
+func (h *hub) start(c *cell) error {
+	if !h.begun {
+		h.begun = true
+		h.listen(c)
+		c.send(c.self, progressDue{})
+	}
+	h.lookIn(c, 0)
+	for _, t := range h.topics {
+		t.mend()
+		h.attend(c, t)
+	}
+	return nil
+}
 
 // stop keeps the topics through a failure of the hub itself.
 func (h *hub) stop(reason error) {
@@ -44,14 +62,15 @@ func (h *hub) stop(reason error) {
 func (h *hub) handle(c *cell, msg any) error {
 	switch m := msg.(type) {
 	case publish:
-		for _, e := range m.events {
-			if t := h.topics[e.Topic]; t != nil {
-				t.offer(e)
-				h.attend(c, t)
-			}
-		}
+		h.tellOthers(c)
+		h.offer(c, m.events)
 	case progressed:
 		return h.onProgress(c, m)
+	case updateDue:
+		if t := h.topics[m.topic]; t != nil {
+			t.due = false
+			h.show(c, t)
+		}
 	case importEnded:
 		if t := h.topics[importer.ImportTopic(m.id)]; t != nil {
 			t.running = false
@@ -68,22 +87,24 @@ func (h *hub) handle(c *cell, msg any) error {
 		}
 	case snapshotRead:
 		if t := h.topics[m.topic]; t != nil {
-			t.reading = false
-			t.answer(m.snap, m.err)
-			h.attend(c, t)
+			h.onSnapshot(c, t, m)
+		}
+	case logRead:
+		if t := h.topics[m.topic]; t != nil {
+			h.onLog(c, t, m)
 		}
 	case gapLasts:
 		if t := h.topics[m.topic]; t != nil {
-			t.waiting = false
+			t.patient = false
 			if t.gap() && !t.reading {
-				h.refill(c, t)
+				_, after, _ := t.need()
+				h.readLog(c, t, after)
+			} else {
+				h.attend(c, t)
 			}
 		}
-	case refilled:
-		if t := h.topics[m.topic]; t != nil {
-			t.reading = false
-			h.onRefilled(c, t, m)
-		}
+	default:
+		return h.handleMachines(c, msg)
 	}
 	return nil
 }
@@ -98,14 +119,30 @@ func (h *hub) topic(c *cell, name string) *topic {
 	return t
 }
 
+func (h *hub) offer(c *cell, events []importer.Event) {
+	for _, e := range events {
+		if t := h.topics[e.Topic]; t != nil {
+			t.offer(e)
+			h.attend(c, t)
+		}
+	}
+}
+
 // attend reads from the log what the topic needs and does not have.
 func (h *hub) attend(c *cell, t *topic) {
+	if t.reading {
+		return
+	}
+	t.settleAll()
+	events, after, state := t.need()
 	switch {
-	case t.reading:
-	case t.wantsSnapshot():
+	case t.patient:
+	case state && (t.stateUp || !events):
 		h.readSnapshot(c, t)
-	case t.gap() && !t.waiting:
-		t.waiting = true
+	case events:
+		h.readLog(c, t, after)
+	case t.gap():
+		t.patient = true
 		c.after(gapPatience, gapLasts{t.name})
 	default:
 		h.forgetIdle(t)
@@ -113,13 +150,13 @@ func (h *hub) attend(c *cell, t *topic) {
 }
 
 func (h *hub) forgetIdle(t *topic) {
-	if t.idle() && !t.reading {
+	if t.idle() {
 		delete(h.topics, t.name)
 	}
 }
 
 func (h *hub) readSnapshot(c *cell, t *topic) {
-	t.reading = true
+	t.reading, t.stateUp = true, false
 	name := t.name
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(h.life, logTimeout)
@@ -129,38 +166,72 @@ func (h *hub) readSnapshot(c *cell, t *topic) {
 	}, func(err error) any { return snapshotRead{topic: name, err: err} })
 }
 
-func (h *hub) refill(c *cell, t *topic) {
-	t.reading = true
-	name, after := t.name, t.seq
+// readLog fills gaps and brings back what those missed who return. They share
+// one read from the oldest of them, however many they are.
+func (h *hub) readLog(c *cell, t *topic, after int64) {
+	t.reading, t.stateUp = true, true
+	for _, m := range t.waiting {
+		m.asked = true
+	}
+	t.deepAt = t.now() // from here on recent may not lose what the read will join
+	name, heard := t.name, t.head
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(h.life, logTimeout)
 		defer cancel()
-		events, err := h.Events.EventsAfter(ctx, name, after, refillLimit)
-		return refilled{name, events, err}
-	}, func(err error) any { return refilled{topic: name, err: err} })
+		log, err := h.Events.ReadLog(ctx, name, after, replayMax)
+		return logRead{name, after, heard, log, err}
+	}, func(err error) any { return logRead{topic: name, err: err} })
 }
 
-// onRefilled fills the gap. A log that has lost the events in question cannot:
-// then everybody gets a snapshot.
-func (h *hub) onRefilled(c *cell, t *topic, m refilled) {
+func (h *hub) onSnapshot(c *cell, t *topic, m snapshotRead) {
+	t.reading = false
 	if m.err != nil {
-		c.log.Warn().Err(m.err).Str("topic", t.name).Msg("read events")
-		t.waiting = true
-		c.after(gapRetry, gapLasts{t.name})
-		return
-	}
-	before := t.seq
-	for _, e := range m.events {
-		t.offer(e)
-	}
-	if t.gap() && t.seq == before {
-		t.restart()
+		if t.refuse(m.err, true) {
+			h.tryAgain(c, t, m.err)
+			return
+		}
+	} else {
+		t.answer(m.snap)
 	}
 	h.attend(c, t)
+}
+
+func (h *hub) onLog(c *cell, t *topic, m logRead) {
+	t.reading = false
+	if m.err != nil {
+		if again := t.refuse(m.err, false); again || t.gap() {
+			h.tryAgain(c, t, m.err)
+			return
+		}
+	} else {
+		t.learn(m.after, m.heard, m.log)
+	}
+	h.attend(c, t)
+}
+
+func (h *hub) tryAgain(c *cell, t *topic, err error) {
+	t.patient = true
+	c.after(gapRetry, gapLasts{t.name})
+	c.log.Warn().Err(err).Str("topic", t.name).Msg("read events")
 }
 
 func (h *hub) onProgress(c *cell, m progressed) error {
 	t := h.topic(c, importer.ImportTopic(m.id))
 	t.running = true
-	return t.update(m.update)
+	if err := t.report(m.update); err != nil {
+		return err
+	}
+	h.show(c, t)
+	return nil
+}
+
+// show passes progress on, now or when the last is old enough.
+func (h *hub) show(c *cell, t *topic) {
+	if t.due {
+		return
+	}
+	if wait := t.show(); wait > 0 {
+		t.due = true
+		c.after(wait, updateDue{t.name})
+	}
 }

@@ -170,10 +170,30 @@ type (
 		snap  importer.Snapshot
 		err   error
 	}
-	gapLasts struct{ topic string }
-	refilled struct {
-		topic  string
+	logRead struct {
+		topic string
+		after int64
+		heard int64 // the highest seq heard of when the read began
+		log   importer.Log
+		err   error
+	}
+	gapLasts  struct{ topic string }
+	updateDue struct{ topic string }
+
+	heard   struct{ err error } // nil: hints of other machines come in from now on
+	hinted  struct{}
+	lookDue struct{}
+	looked  struct {
+		epoch  string
+		seen   map[string]int64
 		events []importer.Event
 		err    error
+	}
+	told         struct{ err error }
+	tellDue      struct{}
+	progressDue  struct{}
+	progressRead struct {
+		updates []importer.Update
+		err     error
 	}
 )

@@ -29,6 +29,11 @@ type Options struct {
 	MaxImports   int   // that run at once here; 0 means 4
 	MaxFileBytes int64 // of a file, also after decompression; 0 means 2 GiB
 
+	// How often the log is asked for events of other machines: while their
+	// hints cannot be heard (0 means 250 ms), and while they can, for a hint
+	// may get lost (0 means 2 s).
+	DeafEvery, CheckEvery time.Duration
+
 	// OnCommit is called with Publish before the first claim, so that the
 	// store can tell of its very first change; db.DB has such a method. nil
 	// when the caller sees to it.
@@ -76,6 +81,12 @@ func Start(o Options) (*System, error) {
 	}
 	if o.MaxFileBytes <= 0 {
 		o.MaxFileBytes = 2 << 30
+	}
+	if o.DeafEvery <= 0 {
+		o.DeafEvery = 250 * time.Millisecond
+	}
+	if o.CheckEvery <= 0 {
+		o.CheckEvery = 2 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

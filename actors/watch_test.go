@@ -11,9 +11,9 @@ import (
 // watcher is a subscriber that remembers all it gets.
 type watcher struct {
 	mu         sync.Mutex
-	log        []string // kinds of calls, in order
-	snapshots  []importer.Snapshot
-	reasons    []string
+	log        []string            // kinds of calls, in order
+	snapshots  []importer.Snapshot // without Data when it was a replay
+	reasons    []string            // "" for a replay
 	lasts      []*importer.Update
 	refusals   []error
 	events     []importer.Event
@@ -48,6 +48,7 @@ func (w *watcher) Subscribed(_ string, s importer.Subscription) {
 		w.snapshots = append(w.snapshots, importer.Snapshot{Epoch: s.Epoch, Seq: s.Seq, Data: s.Snapshot})
 		w.lasts = append(w.lasts, s.Update)
 		w.reasons = append(w.reasons, s.Reason)
+		w.events = append(w.events, s.Events...)
 	})
 }
 

@@ -2,10 +2,13 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
 
 	"importer"
 )
@@ -57,6 +60,35 @@ func (d *DB) NewEvents(ctx context.Context, seen map[string]int64, limit int) (e
 		})
 	}
 	return epoch, events, domain("read new events", err)
+}
+
+// ImportUpdates reads what machines have saved of the progress of imports.
+// Saving renews the lease, so that lease_until tells when it was.
+func (d *DB) ImportUpdates(ctx context.Context, ids []uuid.UUID) ([]importer.Update, error) {
+	var rows []struct {
+		LogSeq  int64
+		SavedMS int64
+		importRow
+	}
+	err := d.bun.NewSelect().
+		ColumnExpr("coalesce(h.seq, 0) AS log_seq, i.*").
+		ColumnExpr("(extract(epoch FROM i.lease_until - ?::interval) * 1000)::bigint AS saved_ms", leaseTime).
+		TableExpr("imports AS i").
+		Join("LEFT JOIN stream_head AS h ON h.topic = 'import:' || i.id").
+		Where("i.id IN (?)", bun.In(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, domain("read progress of imports", err)
+	}
+	updates := make([]importer.Update, len(rows))
+	for i, r := range rows {
+		imp := r.toImport()
+		data, err := json.Marshal(importer.ImportUpdate{State: imp.State, Counts: imp.Counts, Progress: imp.Progress})
+		if err != nil {
+			return nil, err
+		}
+		updates[i] = importer.Update{Topic: importer.ImportTopic(imp.ID), Seq: r.LogSeq, Rev: r.SavedMS, Data: data}
+	}
+	return updates, nil
 }
 
 // Listen calls hint whenever a machine says that it appended events. It has a

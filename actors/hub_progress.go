@@ -1,0 +1,128 @@
+package actors
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"importer"
+)
+
+// progress is what a topic knows of its import's progress.
+type progress struct {
+	latest json.RawMessage  // the newest; no event came after it
+	last   *importer.Update // of latest or what was before it, once seq is known
+	frame  []byte           // of last
+	rev    int64
+	sentAt time.Time
+	due    bool // a timer runs to send latest
+	over   bool // the last event ended the import: progress that is still on its way is stale
+}
+
+// updatesEvery bounds what leaves the hub to ten updates a second a topic.
+const updatesEvery = 100 * time.Millisecond
+
+// outdate discards the progress from before e.
+func (t *topic) outdate(e importer.Event) {
+	t.latest, t.last, t.frame = nil, nil, nil
+	switch e.Kind {
+	case importer.EventImportCompleted, importer.EventImportFailed, importer.EventImportCancelled:
+		t.over = true
+	default:
+		t.over = false
+	}
+}
+
+// report takes progress of an import here.
+func (t *topic) report(u importer.ImportUpdate) error {
+	if t.over && !u.State.Ended() {
+		return nil
+	}
+	data, err := json.Marshal(u)
+	if err != nil {
+		return fmt.Errorf("encode update: %w", err)
+	}
+	t.latest = data
+	return nil
+}
+
+// reportFar takes progress of an import elsewhere, as it was saved.
+func (t *topic) reportFar(u importer.Update) error {
+	var what struct{ State importer.State }
+	if err := json.Unmarshal(u.Data, &what); err != nil {
+		return fmt.Errorf("decode progress of %s: %w", t.name, err)
+	}
+	if t.running || u.Seq != t.seq {
+		return nil
+	}
+	t.over = what.State.Ended()
+	if !t.over && u.Rev > t.rev && string(u.Data) != string(t.latest) {
+		t.latest, t.rev = u.Data, u.Rev-1
+		t.stampAt(u.Rev)
+		t.tell()
+	}
+	return nil
+}
+
+// show passes the latest on, or says after how long that may be done.
+func (t *topic) show() (wait time.Duration) {
+	if t.latest == nil || t.seq == unknownSeq {
+		return 0
+	}
+	if wait := updatesEvery - t.now().Sub(t.sentAt); wait > 0 {
+		return min(wait, updatesEvery) // the clock may have been set back
+	}
+	t.stamp()
+	t.tell()
+	return 0
+}
+
+// tell passes the last update on. A subscriber whose snapshot is ahead of seq
+// has what is newer.
+func (t *topic) tell() {
+	t.sentAt = t.now()
+	for s, m := range t.members {
+		if u := t.update(m.seq); u != nil {
+			t.call(s, func() { s.Update(*u, t.frame) })
+		}
+	}
+}
+
+// update is the last one, if it belongs after event seq.
+func (t *topic) update(seq int64) *importer.Update {
+	if t.last == nil || t.last.Seq != seq {
+		return nil
+	}
+	return t.last
+}
+
+// stamp makes latest the last update. Rev follows the clock, so that it also
+// grows when the topic was forgotten in between or another machine sends.
+func (t *topic) stamp() { t.stampAt(t.now().UnixMilli()) }
+
+func (t *topic) stampAt(ms int64) {
+	if t.latest == nil {
+		return
+	}
+	t.rev = max(t.rev+1, ms)
+	u := importer.Update{Topic: t.name, Seq: t.seq, Rev: t.rev, Data: t.latest}
+	frame, err := json.Marshal(struct {
+		Type string `json:"type"`
+		importer.Update
+	}{"update", u})
+	if err != nil { // latest was encoded here, or decoded
+		t.log.Error().Err(err).Msg("update dropped")
+		t.latest = nil
+		return
+	}
+	t.last, t.frame = &u, frame
+}
+
+func (t *topic) ofImport() bool { return t.id != uuid.Nil }
+
+// runsElsewhere says whether its progress is to be read from the store.
+func (t *topic) runsElsewhere() bool {
+	return t.ofImport() && !t.running && !t.over && t.seq != unknownSeq && len(t.members) > 0
+}
