@@ -47,6 +47,7 @@ func (s *Server) routes() (http.Handler, error) {
 
 	mux.Handle("GET /ws", s.sockets)
 	describe(api.OpenAPI(), "GET /ws", "open-socket", "Live progress and changes")
+	mux.HandleFunc("GET /api/asyncapi.json", serveAsyncAPI) // describes /ws
 	plain(api, mux, "GET /healthz", "get-health", "Whether the process is alive", s.healthz)
 	plain(api, mux, "GET /readyz", "get-readiness", "Whether requests should come here", s.readyz)
 

@@ -66,7 +66,7 @@ func (s *sockets) drain(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	for _, c := range s.close() {
-		c.ws.CloseNow()
+		_ = c.net.Close() // CloseNow would wait for a close that still waits for its answer
 	}
 	<-s.empty
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"importer"
 	"importer/httpd"
@@ -26,6 +27,7 @@ type peer struct {
 	*bench
 	ws      *websocket.Conn
 	waiting []json.RawMessage
+	schemas map[string]*jsonschema.Schema // what the server's frames are held against
 }
 
 func (b *bench) connect(options ...func(*websocket.DialOptions)) *peer {
@@ -49,10 +51,17 @@ func (b *bench) dialSocket(path string, options ...func(*websocket.DialOptions))
 	}
 	ws.SetReadLimit(-1)
 	b.t.Cleanup(func() { ws.CloseNow() })
-	return &peer{bench: b, ws: ws}
+	return &peer{bench: b, ws: ws, schemas: schemas().outer}
 }
 
+// send sends a frame that the protocol allows, shout any.
 func (p *peer) send(frame string) {
+	p.t.Helper()
+	checkFrame(p.t, schemas().loose, []byte(frame))
+	p.shout(frame)
+}
+
+func (p *peer) shout(frame string) {
 	p.t.Helper()
 	if err := p.ws.Write(p.t.Context(), websocket.MessageText, []byte(frame)); err != nil {
 		p.t.Fatal(err)
@@ -78,16 +87,26 @@ func (p *peer) read() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.waiting = framesOf(p.t, message)
+	for _, f := range p.waiting {
+		checkFrame(p.t, p.schemas, f)
+	}
+}
+
+// framesOf takes a message apart: a frame, or an array of several.
+func framesOf(t *testing.T, message []byte) []json.RawMessage {
+	t.Helper()
 	if message[0] != '[' {
-		p.waiting = []json.RawMessage{message}
-		return
+		return []json.RawMessage{message}
 	}
-	if err := json.Unmarshal(message, &p.waiting); err != nil {
-		p.t.Fatal(err)
+	var frames []json.RawMessage
+	if err := json.Unmarshal(message, &frames); err != nil {
+		t.Fatal(err)
 	}
-	if len(p.waiting) < 2 {
-		p.t.Errorf("got an array of %d frames", len(p.waiting))
+	if len(frames) < 2 {
+		t.Errorf("got an array of %d frames", len(frames))
 	}
+	return frames
 }
 
 func (p *peer) want(frames ...string) {
@@ -292,7 +311,7 @@ func TestSocketErrors(t *testing.T) {
 		{`{"type":"subscribe","id":7,"topic":"imports","since":{"epoch":"e1","seq":-1}}`, `{"type":"error","id":7,"code":"malformed","message":"A seq is never negative."}`},
 		{`{"type":"dance","id":6}`, `{"type":"error","id":6,"code":"malformed","message":"This server does not know the type of this message."}`},
 	} {
-		p.send(test[0])
+		p.shout(test[0])
 		p.want(test[1])
 	}
 }
