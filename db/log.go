@@ -13,10 +13,6 @@ import (
 	"importer"
 )
 
-// channel is what machines tell each other on that there are new events. The
-// message is empty: whoever hears it looks into the log.
-const channel = "importer_events"
-
 // ReadLog lists events of a topic with a seq over after, in order, with what
 // is known of the log, in one statement.
 func (d *DB) ReadLog(ctx context.Context, topic string, after int64, limit int) (importer.Log, error) {
@@ -89,34 +85,6 @@ func (d *DB) ImportUpdates(ctx context.Context, ids []uuid.UUID) ([]importer.Upd
 		updates[i] = importer.Update{Topic: importer.ImportTopic(imp.ID), Seq: r.LogSeq, Rev: r.SavedMS, Data: data}
 	}
 	return updates, nil
-}
-
-// Listen calls hint whenever a machine says that it appended events. It has a
-// connection of its own, for LISTEN belongs to a session.
-func (d *DB) Listen(ctx context.Context, up, hint func()) error {
-	conn, err := pgx.Connect(ctx, d.direct)
-	if err != nil {
-		return domain("listen", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		return domain("listen", err)
-	}
-	up()
-	for {
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return domain("listen", err)
-		}
-		hint()
-	}
-}
-
-// Hint tells the other machines that there are new events. It is a statement
-// of its own: within the transaction of the change, notifying takes a lock
-// that lets one commit through at a time.
-func (d *DB) Hint(ctx context.Context) error {
-	_, err := d.pool.Exec(ctx, "SELECT pg_notify($1, '')", channel)
-	return domain("notify", err)
 }
 
 // TrimEvents deletes up to limit events that are older than keep, and raises
