@@ -21,6 +21,7 @@ type config struct {
 	addr        string
 	dataDir     string
 	databaseURL string
+	directURL   string // past a pooler
 	privatePG   string // auto or never
 	pgBin       string
 	maxUpload   int64
@@ -31,6 +32,7 @@ func databaseFlags(c *config) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data-dir", Usage: "private Postgres and uploads", Value: "./data", Sources: cli.EnvVars("IMPORTER_DATA_DIR"), Destination: &c.dataDir},
 		&cli.StringFlag{Name: "database-url", Usage: "Postgres to use; empty: a private one in the data directory", Sources: cli.EnvVars("DATABASE_URL"), Destination: &c.databaseURL},
+		&cli.StringFlag{Name: "direct-database-url", Usage: "the same Postgres past a transaction pooler, to listen on; empty: the database URL", Sources: cli.EnvVars("DIRECT_DATABASE_URL"), Destination: &c.directURL},
 		&cli.StringFlag{Name: "private-pg", Usage: "auto, or never: refuse to start without a database URL", Value: "auto", Sources: cli.EnvVars("IMPORTER_PRIVATE_PG"), Destination: &c.privatePG},
 		&cli.StringFlag{Name: "pg-bin", Usage: "directory of the Postgres server binaries; empty: look for them", Sources: cli.EnvVars("IMPORTER_PG_BIN"), Destination: &c.pgBin},
 		&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error; empty: warn on a terminal, else info", Sources: cli.EnvVars("IMPORTER_LOG_LEVEL"), Destination: &c.logLevel},
@@ -52,6 +54,9 @@ func (c *config) validate() error {
 	}
 	if c.privatePG == "never" && c.databaseURL == "" {
 		problems = append(problems, errors.New("DATABASE_URL is not set, and IMPORTER_PRIVATE_PG=never forbids a private Postgres: set DATABASE_URL"))
+	}
+	if c.directURL != "" && c.databaseURL == "" {
+		problems = append(problems, errors.New("DIRECT_DATABASE_URL is set without DATABASE_URL: the private Postgres needs none"))
 	}
 	if c.logLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.logLevel) {
 		problems = append(problems, fmt.Errorf("log level is %q, want debug, info, warn or error", c.logLevel))

@@ -42,7 +42,7 @@ func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Log
 		}
 		url = d.private.DSN()
 	}
-	d.DB, err = db.Open(db.Options{URL: url, Log: log, Now: time.Now})
+	d.DB, err = db.Open(db.Options{URL: url, Direct: c.directURL, Log: log, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
