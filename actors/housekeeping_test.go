@@ -1,6 +1,9 @@
 package actors_test
 
 import (
+	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"importer"
+	"importer/actors"
 )
 
 func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
@@ -45,6 +49,39 @@ func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
 		}
 		if !b.spool.has(fresh) || !b.spool.has(claim.ID) {
 			t.Error("a file that may be needed was removed")
+		}
+	})
+}
+
+// trimmed is a log with events to delete.
+type trimmed struct {
+	*eventLog
+	old   atomic.Int64
+	calls atomic.Int64
+}
+
+func (l *trimmed) TrimEvents(_ context.Context, keep time.Duration, limit int) (int, error) {
+	if keep != 7*24*time.Hour {
+		return 0, fmt.Errorf("keeps events for %v", keep)
+	}
+	l.calls.Add(1)
+	n := min(l.old.Load(), int64(limit))
+	l.old.Add(-n)
+	return int(n), nil
+}
+
+func TestHousekeepingDeletesOldEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &trimmed{eventLog: &eventLog{epoch: "e1"}}
+		setup(t, func(_ *bundle, o *actors.Options) { o.Events = l })
+		synctest.Wait()
+		l.old.Store(2_500)
+		l.calls.Store(0)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got, calls := l.old.Load(), l.calls.Load(); got != 0 || calls != 3 {
+			t.Errorf("%d old events are left after %d batches, want none after 3", got, calls)
 		}
 	})
 }

@@ -16,9 +16,14 @@ const (
 	houseTimeout   = 30 * time.Second
 	forgottenAfter = 24 * time.Hour // an upload whose machine is gone may be gone on with for a day
 	strayAfter     = time.Hour      // of a file's id, so that no upload that begins is taken for a stray
+
+	keepEvents = 7 * 24 * time.Hour // then a client that comes back gets a snapshot
+	trimAtOnce = 1_000              // events, in one short transaction
+	trimRounds = 100                // then the next housekeeping goes on
 )
 
-// keepHouse ends forgotten uploads and removes files that nobody needs.
+// keepHouse ends forgotten uploads, removes files that nobody needs and
+// deletes old events. Several machines may do so at once.
 func (m *imports) keepHouse(c *cell) {
 	if m.closing != nil {
 		return
@@ -26,7 +31,7 @@ func (m *imports) keepHouse(c *cell) {
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(m.life, houseTimeout)
 		defer cancel()
-		return houseKept{errors.Join(m.removeForgotten(ctx), m.removeStrays(ctx))}
+		return houseKept{errors.Join(m.removeForgotten(ctx), m.removeStrays(ctx), m.trimEvents(ctx))}
 	}, func(err error) any { return houseKept{err} })
 }
 
@@ -58,6 +63,19 @@ func (m *imports) removeStrays(ctx context.Context) error {
 		}
 		if err := m.Spool.Remove(ctx, id); err != nil {
 			return fmt.Errorf("remove file %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (m *imports) trimEvents(ctx context.Context) error {
+	for range trimRounds {
+		n, err := m.Events.TrimEvents(ctx, keepEvents, trimAtOnce)
+		if err != nil {
+			return fmt.Errorf("old events: %w", err)
+		}
+		if n < trimAtOnce {
+			break
 		}
 	}
 	return nil
