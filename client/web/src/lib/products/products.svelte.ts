@@ -3,10 +3,10 @@ import { api, ApiError, messageOf } from '../api.ts';
 import { Latest } from '../latest.ts';
 import { live } from '../live/live.svelte.ts';
 import { toasts } from '../toasts.svelte.ts';
-import { parse, request } from './query.ts';
-import type { Query } from './query.ts';
+import { parse, request, type Query } from './query.ts';
 import type { Fields, Product, ProductPage } from './types.ts';
 import { differences, drop, empty, settle, strike, take, type News, type View } from './view.ts';
+import { refusal } from './words.ts';
 
 const SOON_MS = 400;
 const HIGHLIGHT_MS = 2500;
@@ -87,7 +87,7 @@ class Products {
       now = currentOf(e) ?? now;
       if (now.active !== wanted) {
         const again = () => void this.setActive(this.#shown(p.id) ?? now, wanted);
-        toasts.add('error', `${p.sku} was not changed. ${messageOf(e)}`, { label: 'Try again', run: again });
+        toasts.add('error', `${p.sku} was not changed. ${refusal(e)}`, { label: 'Try again', run: again });
       }
     }
     this.#wanted.delete(p.id);
@@ -110,6 +110,7 @@ class Products {
     } catch (e) {
       const now = currentOf(e);
       if (now) this.#take(now);
+      if (isGone(e) && this.view) this.view = strike(this.view, p.id);
       throw e;
     } finally {
       this.#mine.delete(p.id);
@@ -122,7 +123,7 @@ class Products {
     try {
       await api('DELETE', path(p));
     } catch (e) {
-      if (!(e instanceof ApiError && e.status === 404)) throw e; // else somebody was faster
+      if (!isGone(e)) throw e; // else somebody was faster
     } finally {
       this.#mine.delete(p.id);
     }
@@ -224,6 +225,8 @@ class Products {
 type Heard = { product: Product; created: number; updated: number };
 
 const path = (p: Product) => `/api/products/${p.id}`;
+
+const isGone = (e: unknown) => e instanceof ApiError && e.status === 404;
 
 /** The product as it is now, of a refusal because it is newer than what was to be changed. */
 export function currentOf(e: unknown): Product | null {

@@ -1,3 +1,4 @@
+import { ApiError, messageOf } from '../api.ts';
 import { num, plural } from '../format.ts';
 import { PAGE_SIZE } from './query.ts';
 import type { View } from './view.ts';
@@ -23,4 +24,9 @@ export function rangeText(view: Pick<View, 'total' | 'totalIsFloor' | 'items'>, 
 const CLIPPED = 300;
 export const clip = (text: string) => (text.length > CLIPPED ? text.slice(0, CLIPPED) + '…' : text);
 
-export const SAME_SKU = 'Another product already has this SKU (upper and lower case count as the same).';
+/** Why a change of one product was refused, when it is not its values. */
+export function refusal(e: unknown): string {
+  if (e instanceof ApiError && e.status === 412) return 'Somebody else changed it meanwhile.';
+  if (e instanceof ApiError && e.status === 404) return 'It was deleted meanwhile.';
+  return messageOf(e);
+}
