@@ -33,7 +33,10 @@ func (l *fakeLog) answer(topic string, since *importer.Cursor, s importer.Subscr
 	defer l.mu.Unlock()
 	events := l.events[topic]
 	head := int64(len(events))
-	answer := importer.Subscription{Epoch: "e1", Seq: head, Snapshot: json.RawMessage(`{"imports":[]}`)}
+	answer := importer.Subscription{Epoch: "e1", Seq: head, Snapshot: json.RawMessage("{}")}
+	if topic == importer.TopicImports {
+		answer.Snapshot = json.RawMessage(`{"imports":[]}`)
+	}
 	switch {
 	case since == nil:
 		answer.Reason = "fresh"
@@ -78,18 +81,20 @@ func (b *bench) listen() net.Listener {
 	return l
 }
 
-// serve answers on a listener of the test's own, until the bench's server
-// shuts down.
-func (b *bench) serve(l net.Listener) {
+// serve answers on a listener of the test's own until stop is called, or the
+// test ends.
+func (b *bench) serve(l net.Listener) (stop func()) {
 	served := make(chan error, 1)
 	go func() { served <- b.server.Serve(context.WithoutCancel(b.t.Context()), l) }()
 	b.url = "http://" + l.Addr().String()
-	b.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		if err := b.server.Shutdown(context.Background()); err != nil {
-			b.t.Error(err)
+			b.t.Errorf("shutdown: %v", err)
 		}
 		if err := <-served; err != nil {
 			b.t.Errorf("serve: %v", err)
 		}
 	})
+	b.t.Cleanup(stop)
+	return stop
 }
