@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,3 +28,91 @@ func (lonely) Hint(context.Context) error { return nil }
 func (lonely) TrimEvents(context.Context, time.Duration, int) (int, error) { return 0, nil }
 
 func (lonely) ImportUpdates(context.Context, []uuid.UUID) ([]importer.Update, error) { return nil, nil }
+
+// shared is the log of several machines, which tell each other.
+type shared struct {
+	*eventLog
+
+	mu      sync.Mutex
+	deaf    bool // nobody can listen
+	silent  bool // hints get lost
+	lines   map[*line]bool
+	listens int
+	hints   int
+	looks   int
+}
+
+// line is a connection that listens.
+type line struct {
+	hint func()
+	cut  chan error
+}
+
+func newShared() *shared {
+	return &shared{eventLog: &eventLog{epoch: "e1"}, lines: map[*line]bool{}}
+}
+
+func (l *shared) NewEvents(_ context.Context, seen map[string]int64, limit int) (string, []importer.Event, error) {
+	l.mu.Lock()
+	l.looks++
+	l.mu.Unlock()
+	log, err := l.read(seen[importer.TopicProducts], limit)
+	return log.Epoch, log.Events, err
+}
+
+func (l *shared) Listen(ctx context.Context, up, hint func()) error {
+	l.mu.Lock()
+	l.listens++
+	if l.deaf {
+		l.mu.Unlock()
+		return errAway
+	}
+	own := &line{hint, make(chan error, 1)}
+	l.lines[own] = true
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.lines, own)
+	}()
+	up()
+	select {
+	case err := <-own.cut:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *shared) Hint(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hints++
+	if l.silent {
+		return nil
+	}
+	for line := range l.lines {
+		line.hint()
+	}
+	return nil
+}
+
+// cut ends all connections that listen; deaf says whether they can come back.
+func (l *shared) cut(deaf bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deaf = deaf
+	for line := range l.lines {
+		line.cut <- errAway
+	}
+}
+
+// tally returns how often the log was listened to, told and looked into since
+// the last time.
+func (l *shared) tally() (listens, hints, looks int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	listens, hints, looks = l.listens, l.hints, l.looks
+	l.listens, l.hints, l.looks = 0, 0, 0
+	return listens, hints, looks
+}

@@ -42,7 +42,7 @@ func (h *hub) start(c *cell) error {
 	if !h.begun {
 		h.begun = true
 		h.listen(c)
-		c.send(c.self, progressDue{})
+		c.after(progressEvery, progressDue{})
 	}
 	h.lookIn(c, 0)
 	for _, t := range h.topics {
@@ -65,7 +65,10 @@ func (h *hub) handle(c *cell, msg any) error {
 		h.tellOthers(c)
 		h.offer(c, m.events)
 	case progressed:
-		return h.onProgress(c, m)
+		t := h.topic(c, importer.ImportTopic(m.id))
+		t.running = true
+		t.report(m.update)
+		h.show(c, t)
 	case updateDue:
 		if t := h.topics[m.topic]; t != nil {
 			t.due = false
@@ -104,7 +107,7 @@ func (h *hub) handle(c *cell, msg any) error {
 			}
 		}
 	default:
-		return h.handleMachines(c, msg)
+		h.handleMachines(c, msg)
 	}
 	return nil
 }
@@ -169,11 +172,11 @@ func (h *hub) readSnapshot(c *cell, t *topic) {
 // readLog fills gaps and brings back what those missed who return. They share
 // one read from the oldest of them, however many they are.
 func (h *hub) readLog(c *cell, t *topic, after int64) {
+	t.deepAt = t.now() // from here on recent may not lose what the read will join
 	t.reading, t.stateUp = true, true
 	for _, m := range t.waiting {
 		m.asked = true
 	}
-	t.deepAt = t.now() // from here on recent may not lose what the read will join
 	name, heard := t.name, t.head
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(h.life, logTimeout)
@@ -213,16 +216,6 @@ func (h *hub) tryAgain(c *cell, t *topic, err error) {
 	t.patient = true
 	c.after(gapRetry, gapLasts{t.name})
 	c.log.Warn().Err(err).Str("topic", t.name).Msg("read events")
-}
-
-func (h *hub) onProgress(c *cell, m progressed) error {
-	t := h.topic(c, importer.ImportTopic(m.id))
-	t.running = true
-	if err := t.report(m.update); err != nil {
-		return err
-	}
-	h.show(c, t)
-	return nil
 }
 
 // show passes progress on, now or when the last is old enough.

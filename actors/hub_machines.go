@@ -26,6 +26,8 @@ type machines struct {
 
 	telling bool // a hint was sent a moment ago
 	more    bool // and there is more to tell
+
+	reading bool // the progress of imports elsewhere
 }
 
 const (
@@ -38,14 +40,13 @@ const (
 	listenAgainMax = 5 * time.Second
 )
 
-func (h *hub) handleMachines(c *cell, msg any) error {
+func (h *hub) handleMachines(c *cell, msg any) {
 	switch m := msg.(type) {
 	case heard:
 		h.onHeard(c, m)
 	case hinted:
 		h.hinted.Store(false)
-		h.again = h.looking
-		h.lookIn(c, hintsEvery-time.Since(h.lookedAt))
+		h.lookAgainIn(c, hintsEvery-time.Since(h.lookedAt))
 	case lookDue:
 		h.look(c)
 	case looked:
@@ -61,11 +62,11 @@ func (h *hub) handleMachines(c *cell, msg any) error {
 			h.tellOthers(c)
 		}
 	case progressDue:
+		c.after(progressEvery, progressDue{})
 		h.readProgress(c)
 	case progressRead:
-		return h.onProgressRead(c, m)
+		h.onProgressRead(c, m)
 	}
-	return nil
 }
 
 // listen hears hints for as long as the hub lives, beside it.
@@ -100,14 +101,22 @@ func (h *hub) onHeard(c *cell, m heard) {
 	heard := m.err == nil
 	changed := h.hears != heard
 	h.hears = heard
-	h.again = h.looking
-	h.lookIn(c, 0)
+	h.lookAgainIn(c, 0)
 	switch {
 	case heard:
 		c.log.Debug().Msg("hears other machines")
 	case changed && h.life.Err() == nil:
 		c.log.Warn().Err(m.err).Dur("look_every", h.DeafEvery).Msg("hears no other machines")
 	}
+}
+
+// lookAgainIn asks for a look that begins after now.
+func (h *hub) lookAgainIn(c *cell, d time.Duration) {
+	if h.looking {
+		h.again = true
+		return
+	}
+	h.lookIn(c, d)
 }
 
 // lookIn sees to it that the hub looks when d has passed, or earlier.
@@ -129,7 +138,6 @@ func (h *hub) lookIn(c *cell, d time.Duration) {
 func (h *hub) look(c *cell) {
 	h.lookAt = time.Time{}
 	if h.looking {
-		h.again = true
 		return
 	}
 	h.lookedAt = time.Now()
@@ -213,10 +221,10 @@ func (h *hub) readProgress(c *cell) {
 			ids = append(ids, t.id)
 		}
 	}
-	if len(ids) == 0 {
-		c.after(progressEvery, progressDue{})
+	if len(ids) == 0 || h.reading {
 		return
 	}
+	h.reading = true
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(h.life, logTimeout)
 		defer cancel()
@@ -225,17 +233,14 @@ func (h *hub) readProgress(c *cell) {
 	}, func(err error) any { return progressRead{err: err} })
 }
 
-func (h *hub) onProgressRead(c *cell, m progressRead) error {
-	c.after(progressEvery, progressDue{})
+func (h *hub) onProgressRead(c *cell, m progressRead) {
+	h.reading = false
 	if m.err != nil {
 		c.log.Debug().Err(m.err).Msg("read progress of imports elsewhere")
 	}
 	for _, u := range m.updates {
 		if t := h.topics[u.Topic]; t != nil {
-			if err := t.reportFar(u); err != nil {
-				return err
-			}
+			t.reportFar(u)
 		}
 	}
-	return nil
 }

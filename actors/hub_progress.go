@@ -1,8 +1,8 @@
 package actors
 
 import (
+	"bytes"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,34 +36,34 @@ func (t *topic) outdate(e importer.Event) {
 }
 
 // report takes progress of an import here.
-func (t *topic) report(u importer.ImportUpdate) error {
+func (t *topic) report(u importer.ImportUpdate) {
 	if t.over && !u.State.Ended() {
-		return nil
+		return
 	}
 	data, err := json.Marshal(u)
 	if err != nil {
-		return fmt.Errorf("encode update: %w", err)
+		t.log.Error().Err(err).Msg("progress dropped")
+		return
 	}
 	t.latest = data
-	return nil
 }
 
-// reportFar takes progress of an import elsewhere, as it was saved.
-func (t *topic) reportFar(u importer.Update) error {
+// reportFar passes on progress of an import elsewhere, as it was saved.
+func (t *topic) reportFar(u importer.Update) {
 	var what struct{ State importer.State }
 	if err := json.Unmarshal(u.Data, &what); err != nil {
-		return fmt.Errorf("decode progress of %s: %w", t.name, err)
+		t.log.Error().Err(err).Msg("progress dropped")
+		return
 	}
 	if t.running || u.Seq != t.seq {
-		return nil
+		return
 	}
 	t.over = what.State.Ended()
-	if !t.over && u.Rev > t.rev && string(u.Data) != string(t.latest) {
-		t.latest, t.rev = u.Data, u.Rev-1
-		t.stampAt(u.Rev)
+	if !t.over && u.Rev > t.rev && !bytes.Equal(u.Data, t.latest) {
+		t.latest = u.Data
+		t.stamp(u.Rev)
 		t.tell()
 	}
-	return nil
 }
 
 // show passes the latest on, or says after how long that may be done.
@@ -74,7 +74,7 @@ func (t *topic) show() (wait time.Duration) {
 	if wait := updatesEvery - t.now().Sub(t.sentAt); wait > 0 {
 		return min(wait, updatesEvery) // the clock may have been set back
 	}
-	t.stamp()
+	t.stamp(t.now().UnixMilli())
 	t.tell()
 	return 0
 }
@@ -98,11 +98,9 @@ func (t *topic) update(seq int64) *importer.Update {
 	return t.last
 }
 
-// stamp makes latest the last update. Rev follows the clock, so that it also
+// stamp makes latest the last update. Its rev is a time in ms, so that it also
 // grows when the topic was forgotten in between or another machine sends.
-func (t *topic) stamp() { t.stampAt(t.now().UnixMilli()) }
-
-func (t *topic) stampAt(ms int64) {
+func (t *topic) stamp(ms int64) {
 	if t.latest == nil {
 		return
 	}

@@ -69,6 +69,10 @@ func (l *eventLog) ReadLog(ctx context.Context, _ string, after int64, limit int
 			return importer.Log{}, err
 		}
 	}
+	return l.read(after, limit)
+}
+
+func (l *eventLog) read(after int64, limit int) (importer.Log, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	log := importer.Log{Epoch: l.epoch, Head: l.head, Floor: l.floor}

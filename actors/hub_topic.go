@@ -141,7 +141,7 @@ func (t *topic) enter(epoch string, head int64) {
 			}
 		}
 		t.drain()
-		t.stamp()
+		t.stamp(t.now().UnixMilli())
 	}
 }
 
