@@ -7,6 +7,7 @@
 //	System
 //	├─ deadletters                  logs what reached nobody
 //	├─ hub                          topics, their events and their subscribers
+//	├─ indexer                      indexes products in rounds, for searches
 //	└─ imports                      claims by lease, places to run, housekeeping
 //	   └─ import      (one each)    supervisor: steps, lease, progress, outcome
 //	      ├─ parser   (one a pass)  file → chunks of rows
@@ -36,6 +37,9 @@ var (
 	// message at fault; there is nobody to escalate to.
 	hubSpec     = childSpec{name: "hub", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: 10 * time.Millisecond}
 	importsSpec = childSpec{name: "imports", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: 10 * time.Millisecond}
+
+	// Nobody waits for it, and what it does not do waits in the store.
+	indexerSpec = childSpec{name: "indexer", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: time.Second}
 
 	// A supervisor that crashes takes its pipeline with it, and its import
 	// fails.

@@ -20,6 +20,7 @@ import (
 // Options is what a System needs from outside.
 type Options struct {
 	Store    importer.ImportStore
+	Products importer.ProductStore // nil: nobody indexes products here
 	Events   importer.EventLog
 	Spool    importer.Spool
 	OpenRows importer.OpenRows
@@ -49,6 +50,7 @@ type System struct {
 	*settings
 	hub     pid
 	imports pid
+	indexer pid // nil without Options.Products
 
 	closing sync.Once
 	closed  chan struct{} // the imports have ended
@@ -103,6 +105,9 @@ func Start(o Options) (*System, error) {
 	s.watchDeadLetters()
 	hub := newHub(s.settings)
 	s.hub = s.spawn(nil, hubSpec, func() behavior { return hub })
+	if o.Products != nil {
+		s.indexer = s.spawn(nil, indexerSpec, func() behavior { return newIndexer(s.settings) })
+	}
 	if o.OnCommit != nil {
 		o.OnCommit(s.Publish)
 	}
@@ -115,7 +120,12 @@ func Start(o Options) (*System, error) {
 // back and waits until nothing is left, or until ctx ends. It may be called
 // again.
 func (s *System) Shutdown(ctx context.Context) error {
-	s.closing.Do(func() { s.send(s.imports, shutDown{s.closed}) })
+	s.closing.Do(func() {
+		s.send(s.imports, shutDown{s.closed})
+		if s.indexer != nil {
+			s.reap(s.indexer)
+		}
+	})
 	select {
 	case <-s.closed:
 	case <-ctx.Done():
@@ -153,6 +163,9 @@ func (s *System) Received(id uuid.UUID, bytes int64) { s.send(s.imports, receive
 func (s *System) Publish(events []importer.Event) {
 	if len(events) > 0 {
 		s.send(s.hub, publish{slices.Clone(events)})
+	}
+	if s.indexer != nil && slices.ContainsFunc(events, func(e importer.Event) bool { return e.Topic == importer.TopicProducts }) {
+		s.send(s.indexer, changed{})
 	}
 }
 

@@ -136,11 +136,17 @@ func begin(t testing.TB, conn *pgx.Conn) pgx.Tx {
 // waitForLock returns once a session of this database waits for a lock.
 func waitForLock(t testing.TB, url string) {
 	t.Helper()
+	waitForLocks(t, url, 1)
+}
+
+// waitForLocks returns once so many sessions of this database do.
+func waitForLocks(t testing.TB, url string, sessions int) {
+	t.Helper()
 	conn := connect(t, url)
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
 		var waiting bool
-		err := conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").Scan(&waiting)
+		err := conn.QueryRow(t.Context(), "SELECT count(*) >= $1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'", sessions).Scan(&waiting)
 		if err != nil {
 			t.Fatal(err)
 		}
