@@ -323,43 +323,43 @@ test('a product is deleted after a question', async ({ page, request }) => {
 });
 
 test('what another tab does shows here', async ({ page, context, request }) => {
-  await add(request, { sku: 'TAB-1', name: 'Before' });
-  await add(request, { sku: 'TAB-2', name: 'Other' });
-  await open(page, '/products?sku=TAB-');
+  await add(request, { sku: 'TWIN-1', name: 'Before' });
+  await add(request, { sku: 'TWIN-2', name: 'Other' });
+  await open(page, '/products?sku=TWIN-');
   await expect(rows(page)).toHaveCount(2);
   const other = await context.newPage();
-  await open(other, '/products?sku=TAB-');
+  await open(other, '/products?sku=TWIN-');
 
-  await other.getByRole('button', { name: 'Edit TAB-1' }).click();
+  await other.getByRole('button', { name: 'Edit TWIN-1' }).click();
   await field(other, 'Name').fill('After');
   await other.getByRole('button', { name: 'Save changes' }).click();
-  await expect(row(page, 'TAB-1')).toContainText('After');
-  await expect(row(page, 'TAB-1')).toHaveClass(/fresh/);
-  await expect(row(other, 'TAB-1')).not.toHaveClass(/fresh/); // it is no news there
-  await expect(row(page, 'TAB-1')).not.toHaveClass(/fresh/);
+  await expect(row(page, 'TWIN-1')).toContainText('After');
+  await expect(row(page, 'TWIN-1')).toHaveClass(/fresh/);
+  await expect(row(other, 'TWIN-1')).not.toHaveClass(/fresh/); // it is no news there
+  await expect(row(page, 'TWIN-1')).not.toHaveClass(/fresh/);
 
-  await active(other, 'TAB-2').click();
-  await expect(active(page, 'TAB-2')).toHaveAttribute('aria-checked', 'false');
+  await active(other, 'TWIN-2').click();
+  await expect(active(page, 'TWIN-2')).toHaveAttribute('aria-checked', 'false');
 
-  await other.getByRole('button', { name: 'Delete TAB-2' }).click();
+  await other.getByRole('button', { name: 'Delete TWIN-2' }).click();
   await other.getByRole('button', { name: 'Delete product' }).click();
-  await expect(row(page, 'TAB-2')).toContainText('Deleted');
-  await expect(page.getByRole('button', { name: 'Edit TAB-2' })).toHaveCount(0);
+  await expect(row(page, 'TWIN-2')).toContainText('Deleted');
+  await expect(page.getByRole('button', { name: 'Edit TWIN-2' })).toHaveCount(0);
   await expect(rows(other)).toHaveCount(1);
 
   // Rows move only while nobody's hands are on them.
-  await row(page, 'TAB-1').hover();
-  await add(request, { sku: 'TAB-0', name: 'Added' });
+  await row(page, 'TWIN-1').hover();
+  await add(request, { sku: 'TWIN-0', name: 'Added' });
   await expect(page.getByText('1 product changed')).toBeVisible();
   await expect(rows(page)).toHaveCount(2);
   await page.getByRole('button', { name: 'Refresh' }).click();
-  await expect(rows(page)).toHaveText([/TAB-0/, /TAB-1/]);
+  await expect(rows(page)).toHaveText([/TWIN-0/, /TWIN-1/]);
   await expect(page.getByText('1 product changed')).toBeHidden();
   await page.mouse.move(0, 0);
   await page.getByRole('button', { name: 'Refresh' }).waitFor({ state: 'hidden' });
   await search(page).focus();
-  await add(request, { sku: 'TAB-3', name: 'Added too' });
-  await expect(row(page, 'TAB-3')).toBeVisible();
+  await add(request, { sku: 'TWIN-3', name: 'Added too' });
+  await expect(row(page, 'TWIN-3')).toBeVisible();
   await expect(other.getByText(/products? changed/)).toBeVisible(); // its focus is on the table
 });
 
@@ -381,7 +381,7 @@ test('an import in another tab is told, and shown when asked for', async ({ page
 });
 
 test('a cut of the connection hides nothing that happened meanwhile', async ({ page, request }) => {
-  const p = await add(request, { sku: 'CUT-1', name: 'Before' });
+  const p = await add(request, { sku: 'WIRE-1', name: 'Before' });
   let up = true;
   let hangUp = () => {};
   await page.routeWebSocket('/ws', (ws) => {
@@ -392,15 +392,15 @@ test('a cut of the connection hides nothing that happened meanwhile', async ({ p
     ws.connectToServer();
     hangUp = () => void ws.close({ code: 1012 });
   });
-  await open(page, '/products?sku=CUT-');
-  await expect(row(page, 'CUT-1')).toBeVisible();
+  await open(page, '/products?sku=WIRE-');
+  await expect(row(page, 'WIRE-1')).toBeVisible();
   up = false;
   hangUp();
   await expect(page.locator('[data-status=reconnecting]')).toBeAttached();
   await change(request, p, { name: 'Meanwhile' });
   up = true;
   await isLive(page);
-  await expect(row(page, 'CUT-1')).toContainText('Meanwhile');
+  await expect(row(page, 'WIRE-1')).toContainText('Meanwhile');
 });
 
 const hostile = [
