@@ -124,6 +124,9 @@ func pageOf(doc *huma.OpenAPI) docsView {
 
 // curl is a command that does what an operation is for.
 func curl(op *huma.Operation) string {
+	if op.Path == "/ws" {
+		return `wscat -c "ws${SERVER#http}/ws"`
+	}
 	path := op.Path
 	var b strings.Builder
 	b.WriteString("curl")
@@ -137,10 +140,8 @@ func curl(op *huma.Operation) string {
 		switch {
 		case p.In == "path" && p.Example != nil:
 			path = strings.ReplaceAll(path, "{"+p.Name+"}", fmt.Sprint(p.Example))
-		case p.In == "header" && p.Required && len(p.Schema.Enum) > 0:
-			fmt.Fprintf(&b, " -H '%s: %v'", p.Name, p.Schema.Enum[0])
 		case p.In == "header" && p.Required:
-			fmt.Fprintf(&b, " -H '%s: 0'", p.Name)
+			fmt.Fprintf(&b, " -H '%s: %v'", p.Name, p.Example)
 		case p.Name == "If-Match":
 			b.WriteString(` -H 'If-Match: "3"'`)
 		}

@@ -154,7 +154,7 @@ func byHand(doc *huma.OpenAPI, op *huma.Operation) {
 	case "upload-options":
 		op.Responses["200"] = &huma.Response{Description: "Tus-Version, Tus-Extension and Tus-Max-Size"}
 	case "create-upload":
-		op.Parameters = []*huma.Param{tusHeader(), {Name: "Upload-Length", In: "header", Required: true, Description: "Bytes of the whole file.", Schema: number()},
+		op.Parameters = []*huma.Param{tusHeader(), {Name: "Upload-Length", In: "header", Required: true, Description: "Bytes of the whole file.", Example: 124, Schema: number()},
 			{Name: "Upload-Metadata", In: "header", Description: "Pairs of a name and a base64 text, separated by commas: filename, dry_run, map_sku, map_name, map_description.", Schema: text()}}
 		op.Responses["201"] = &huma.Response{Description: "Begun; the id in Location is that of the import too", Headers: map[string]*huma.Param{"Location": {Description: "Where to send the parts.", Schema: text()}}}
 	case "get-upload-offset":
@@ -165,7 +165,7 @@ func byHand(doc *huma.OpenAPI, op *huma.Operation) {
 		}
 	case "append-upload":
 		op.Parameters = []*huma.Param{tusHeader(), pathID("The upload's id."),
-			{Name: "Upload-Offset", In: "header", Required: true, Description: "Where this part begins: what HEAD said.", Schema: number()}}
+			{Name: "Upload-Offset", In: "header", Required: true, Description: "Where this part begins: what HEAD said.", Example: 0, Schema: number()}}
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/offset+octet-stream": {Schema: file()}}}
 		op.Responses["204"] = &huma.Response{Description: "Kept", Headers: maps.Clone(offset)}
 	case "cancel-upload":
@@ -212,7 +212,7 @@ func pathID(says string) *huma.Param {
 }
 
 func tusHeader() *huma.Param {
-	return &huma.Param{Name: "Tus-Resumable", In: "header", Required: true, Description: "The version of tus.", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"1.0.0"}}}
+	return &huma.Param{Name: "Tus-Resumable", In: "header", Required: true, Description: "The version of tus.", Example: "1.0.0", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"1.0.0"}}}
 }
 
 func text() *huma.Schema   { return &huma.Schema{Type: huma.TypeString} }
