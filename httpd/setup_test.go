@@ -24,6 +24,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(swarmEnv); spec != "" {
+		if err := swarmMain(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(fullDiskChild) != "" {
 		m.Run() // without a database: its files would not fit
 		return
