@@ -1,0 +1,406 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"importer"
+	"importer/client"
+	"importer/db"
+)
+
+// listener is a subscriber of one topic that costs next to nothing: it looks
+// for the numbers of events in the bytes and reads no more of them.
+type listener struct {
+	http  *http.Client
+	url   string
+	topic string
+	sum   *tally
+	ws    *websocket.Conn
+	epoch string
+	seq   atomic.Int64
+	buf   bytes.Buffer
+}
+
+// tally is what all listeners of a load have seen together.
+type tally struct {
+	events, missed, repeated, updates atomic.Int64
+	recovered, snapshots, refused     atomic.Int64
+}
+
+// connect dials and subscribes, from where it was if it was there before. A
+// server that is busy or not there yet is asked again, as the SDK does.
+func (l *listener) connect(ctx context.Context) error {
+	for tries := 1; ; tries++ {
+		ws, resp, err := websocket.Dial(ctx, l.url+"/ws", &websocket.DialOptions{HTTPClient: l.http, Subprotocols: []string{client.Subprotocol}})
+		if err == nil {
+			l.ws = ws
+			ws.SetReadLimit(-1)
+			break
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		wait := rand.N(500 * time.Millisecond << min(tries, 6))
+		if resp != nil {
+			l.sum.refused.Add(1)
+			if s, _ := strconv.Atoi(resp.Header.Get("Retry-After")); s > 0 {
+				wait = time.Duration(s)*time.Second + rand.N(time.Second)
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	ask := map[string]any{"type": "subscribe", "id": 1, "topic": l.topic}
+	if l.epoch != "" {
+		ask["since"] = importer.Cursor{Epoch: l.epoch, Seq: l.seq.Load()}
+	}
+	b, err := json.Marshal(ask)
+	if err != nil {
+		return err
+	}
+	if err := l.ws.Write(ctx, websocket.MessageText, b); err != nil {
+		return err
+	}
+	for {
+		subscribed, err := l.read(ctx)
+		if subscribed || err != nil {
+			return err
+		}
+	}
+}
+
+// listen reads until the connection ends.
+func (l *listener) listen(ctx context.Context) {
+	for {
+		if _, err := l.read(ctx); err != nil {
+			return
+		}
+	}
+}
+
+var (
+	eventStart  = []byte(`{"type":"event","topic":"`)
+	updateStart = []byte(`{"type":"update","topic":"`)
+	seqField    = []byte(`","seq":`)
+)
+
+// read takes one message.
+func (l *listener) read(ctx context.Context) (subscribed bool, err error) {
+	_, r, err := l.ws.Reader(ctx)
+	if err != nil {
+		return false, err
+	}
+	l.buf.Reset()
+	if _, err := l.buf.ReadFrom(r); err != nil {
+		return false, err
+	}
+	message := l.buf.Bytes()
+	if bytes.Contains(message, []byte(`{"type":"ping"}`)) {
+		if err := l.ws.Write(ctx, websocket.MessageText, []byte(`{"type":"pong"}`)); err != nil {
+			return false, err
+		}
+	}
+	if bytes.Contains(message, []byte(`{"type":"subscribed"`)) {
+		return true, l.answered(message)
+	}
+	for rest := message; ; {
+		i := bytes.Index(rest, eventStart)
+		if i < 0 {
+			break
+		}
+		rest = rest[i+len(eventStart):]
+		if i = bytes.Index(rest, seqField); i < 0 {
+			break
+		}
+		rest = rest[i+len(seqField):]
+		seq := int64(0)
+		for _, c := range rest {
+			if c < '0' || c > '9' {
+				break
+			}
+			seq = 10*seq + int64(c-'0')
+		}
+		l.event(seq)
+	}
+	l.sum.updates.Add(int64(bytes.Count(message, updateStart)))
+	return false, nil
+}
+
+// answered takes the answer to subscribe, and what came in one message with it.
+func (l *listener) answered(message []byte) error {
+	type frame struct {
+		Type      string
+		Epoch     string
+		Seq       int64
+		Recovered bool
+		Events    []struct{ Seq int64 }
+	}
+	var frames []frame
+	if message[0] != '[' {
+		frames = make([]frame, 1)
+		if err := json.Unmarshal(message, &frames[0]); err != nil {
+			return err
+		}
+	} else if err := json.Unmarshal(message, &frames); err != nil {
+		return err
+	}
+	for _, f := range frames {
+		switch {
+		case f.Type == "event":
+			l.event(f.Seq)
+		case f.Type == "subscribed" && f.Recovered:
+			l.sum.recovered.Add(1)
+			for _, e := range f.Events {
+				l.event(e.Seq)
+			}
+			if l.seq.Load() != f.Seq {
+				return fmt.Errorf("replayed to %d, want %d", l.seq.Load(), f.Seq)
+			}
+		case f.Type == "subscribed":
+			if l.epoch != "" {
+				l.sum.snapshots.Add(1)
+			}
+			l.epoch = f.Epoch
+			l.seq.Store(f.Seq)
+		}
+	}
+	return nil
+}
+
+func (l *listener) event(seq int64) {
+	last := l.seq.Load()
+	if seq <= last {
+		l.sum.repeated.Add(1)
+		return
+	}
+	l.sum.missed.Add(seq - last - 1)
+	l.sum.events.Add(1)
+	l.seq.Store(seq)
+}
+
+// load is many listeners.
+type load struct {
+	tally
+	listeners []*listener
+	reading   sync.WaitGroup
+}
+
+// connect makes n listeners, at a pace the server lets in.
+func connect(b *testing.B, url, topic string, n int) *load {
+	b.Helper()
+	l := &load{listeners: make([]*listener, n)}
+	small := &http.Client{Transport: &http.Transport{ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10}}
+	for i := range l.listeners {
+		l.listeners[i] = &listener{http: small, url: url, topic: topic, sum: &l.tally}
+	}
+	l.each(32, func(x *listener) { l.start(b, x) })
+	return l
+}
+
+// each runs f for every listener, so many at a time.
+func (l *load) each(width int, f func(*listener)) {
+	var running sync.WaitGroup
+	places := make(chan struct{}, width)
+	for _, x := range l.listeners {
+		places <- struct{}{}
+		running.Go(func() {
+			f(x)
+			<-places
+		})
+	}
+	running.Wait()
+}
+
+func (l *load) start(b *testing.B, x *listener) {
+	if err := x.connect(b.Context()); err != nil {
+		b.Errorf("connect: %v", err)
+		return
+	}
+	l.reading.Go(func() { x.listen(context.Background()) })
+}
+
+// resume connects all again, each at a moment of its own within the jitter,
+// and returns how long that took.
+func (l *load) resume(b *testing.B, jitter time.Duration) time.Duration {
+	start := time.Now()
+	l.each(len(l.listeners), func(x *listener) {
+		time.Sleep(rand.N(jitter))
+		l.start(b, x)
+	})
+	return time.Since(start)
+}
+
+// drop ends all connections at once.
+func (l *load) drop() {
+	for _, x := range l.listeners {
+		if x.ws != nil {
+			x.ws.CloseNow()
+		}
+	}
+	l.reading.Wait()
+}
+
+// await waits until every listener has event seq, and returns how many events
+// are still missing when that takes too long.
+func (l *load) await(seq int64, most time.Duration) (missing int64) {
+	deadline := time.Now().Add(most)
+	for {
+		missing = 0
+		for _, x := range l.listeners {
+			missing += max(0, seq-x.seq.Load())
+		}
+		if missing == 0 || time.Now().After(deadline) {
+			return missing
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// publisher commits changes of imports, two events each, as another machine
+// does: the events in the transaction of the change, and a hint afterwards.
+type publisher struct {
+	db   *db.DB
+	node uuid.UUID
+	hint chan struct{}
+}
+
+func newPublisher(b *testing.B, url string) *publisher {
+	b.Helper()
+	p := &publisher{node: uuid.Must(uuid.NewV7()), hint: make(chan struct{}, 1)}
+	var err error
+	if p.db, err = db.Open(db.Options{URL: url, MaxConns: 8, Log: zerolog.Nop()}); err != nil {
+		b.Fatal(err)
+	}
+	p.db.OnCommit(func([]importer.Event) {
+		select {
+		case p.hint <- struct{}{}:
+		default:
+		}
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var hinting sync.WaitGroup
+	hinting.Go(func() {
+		for {
+			select {
+			case <-p.hint:
+				time.Sleep(20 * time.Millisecond) // hints are coalesced
+				_ = p.db.Hint(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	b.Cleanup(func() {
+		cancel()
+		hinting.Wait()
+		_ = p.db.Close()
+	})
+	return p
+}
+
+func (p *publisher) change(b *testing.B) {
+	c, err := p.db.CreateImport(b.Context(), importer.NewImport{Filename: "load.csv"}, p.node)
+	if err == nil {
+		_, err = p.db.CancelImport(b.Context(), c.ID)
+	}
+	if err != nil {
+		b.Errorf("publish: %v", err)
+	}
+}
+
+// publish commits events at a rate for a time, and returns how many a second it
+// came to.
+func (p *publisher) publish(b *testing.B, rate int, d time.Duration) (perSecond float64) {
+	b.Helper()
+	tick := time.NewTicker(2 * time.Second / time.Duration(rate))
+	defer tick.Stop()
+	var running sync.WaitGroup
+	places := make(chan struct{}, 8)
+	start, n := time.Now(), 0
+	for time.Since(start) < d {
+		<-tick.C
+		places <- struct{}{}
+		running.Go(func() {
+			p.change(b)
+			<-places
+		})
+		n += 2
+	}
+	running.Wait()
+	return float64(n) / time.Since(start).Seconds()
+}
+
+// head is the newest event of a topic.
+func (p *publisher) head(b *testing.B, topic string) int64 {
+	b.Helper()
+	log, err := p.db.ReadLog(b.Context(), topic, 0, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return log.Head
+}
+
+// cpuSeconds is what a process has used so far (proc(5), stat): user and
+// system, in ticks of 10 ms.
+func cpuSeconds(b *testing.B, pid int) float64 {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from the third on
+	ticks := 0.0
+	for _, f := range fields[11:13] {
+		n, err := strconv.ParseFloat(f, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return ticks / 100
+}
+
+// settledKiB is the resident memory of a process once it falls no more.
+func settledKiB(b *testing.B, pid int) float64 {
+	b.Helper()
+	least := residentKiB(b, pid)
+	for quiet := 0; quiet < 10; quiet++ {
+		time.Sleep(500 * time.Millisecond)
+		if now := residentKiB(b, pid); now < 0.99*least {
+			least, quiet = now, 0
+		}
+	}
+	return least
+}
+
+func residentKiB(b *testing.B, pid int) float64 {
+	b.Helper()
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	pages, err := strconv.ParseFloat(strings.Fields(string(statm))[1], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pages * float64(os.Getpagesize()) / 1024
+}
