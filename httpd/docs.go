@@ -190,6 +190,8 @@ func kind(s *huma.Schema) string {
 		return refName(s)
 	case len(s.AnyOf) > 0:
 		return kind(s.AnyOf[0]) + " or null"
+	case len(s.AllOf) > 0:
+		return kind(s.AllOf[0])
 	case s.Type == huma.TypeArray:
 		return "list of " + kind(s.Items)
 	case s.Type == "":

@@ -3,7 +3,6 @@ package httpd_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -109,8 +108,8 @@ func (o *openAPI) check(r *http.Request, resp *http.Response, kind string, conte
 	template := o.template(r.URL.Path)
 	op, found := o.Paths[template][strings.ToLower(r.Method)]
 	if !found {
-		if r.Method == http.MethodHead || !strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/api/openapi.json" {
-			return nil // HEAD of a GET, pages, the document itself
+		if r.Method == http.MethodHead || !strings.HasPrefix(r.URL.Path, "/api/") {
+			return nil // HEAD of a GET, and pages
 		}
 		if kind != "application/problem+json" {
 			return fmt.Errorf("nothing is documented there, so %d %q should be a problem", resp.StatusCode, kind)
@@ -248,6 +247,6 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 		check("#/components/responses/"+name, a)
 	}
 	if seen < 20 {
-		t.Error(errors.New("the document has hardly an example"), seen)
+		t.Errorf("got %d examples, want one wherever there is one to show", seen)
 	}
 }

@@ -36,7 +36,6 @@ func document(mux *http.ServeMux, doc *huma.OpenAPI) error {
 // complete adds what neither types nor tags can say.
 func complete(doc *huma.OpenAPI) {
 	doc.Info.Description = about
-	doc.Info.License = nil
 	doc.Servers = []*huma.Server{{URL: "/", Description: "The server that this document comes from."}}
 	for _, name := range []string{"products", "imports", "uploads", "server"} {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: name, Description: tags[name]})
@@ -176,12 +175,20 @@ func byHand(doc *huma.OpenAPI, op *huma.Operation) {
 		op.Responses["default"] = &huma.Response{Description: "No upgrade", Content: map[string]*huma.MediaType{
 			"text/plain": {Schema: text()}, "application/problem+json": {Schema: schemaOf[Problem](doc)},
 		}}
+	case "get-asyncapi":
+		op.Responses["200"] = objectOf("application/json")
+	case "get-openapi":
+		op.Responses["200"] = objectOf("application/openapi+json")
 	case "get-health":
 		op.Responses["200"] = answers[health](doc, "Alive")
 	case "get-readiness":
 		op.Responses["200"] = answers[readiness](doc, "Ready")
 		op.Responses["503"] = answers[readiness](doc, "Not ready")
 	}
+}
+
+func objectOf(kind string) *huma.Response {
+	return &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{kind: {Schema: &huma.Schema{Type: huma.TypeObject}}}}
 }
 
 func answers[T any](doc *huma.OpenAPI, means string) *huma.Response {

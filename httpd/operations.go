@@ -53,13 +53,14 @@ func operation(route, id, summary string, statuses []int) *huma.Operation {
 	return op
 }
 
-// tagOf groups operations: /api/products/{id} belongs to products.
+// tagOf groups operations: /api/products/{id} belongs to products. What is no
+// list of things belongs to the server itself.
 func tagOf(path string) string {
 	rest, ok := strings.CutPrefix(path, "/api/")
-	if !ok {
+	tag, _, _ := strings.Cut(rest, "/")
+	if !ok || strings.Contains(tag, ".") {
 		return "server"
 	}
-	tag, _, _ := strings.Cut(rest, "/")
 	return tag
 }
 

@@ -26,8 +26,8 @@ func (s *Server) routes() (http.Handler, error) {
 	handle(api, "GET /api/products/indexing", "get-indexing", "How far the search index is behind", s.indexing)
 	plain(api, mux, "GET /api/products/export.csv", "export-products", "All products as a CSV file", s.productsCSV, 422)
 	handle(api, "GET /api/products/{id}", "get-product", "One product", s.getProduct, 304, 404)
-	handle(api, "PATCH /api/products/{id}", "update-product", "Change fields of a product", s.updateProduct, 404, 409, 412, 413, 422)
-	handle(api, "DELETE /api/products/{id}", "delete-product", "Delete a product", s.deleteProduct, 204, 404, 412)
+	handle(api, "PATCH /api/products/{id}", "update-product", "Change fields of a product", s.updateProduct, 400, 404, 409, 412, 413, 422)
+	handle(api, "DELETE /api/products/{id}", "delete-product", "Delete a product", s.deleteProduct, 204, 400, 404, 412)
 
 	handle(api, "GET /api/imports", "list-imports", "Imports, newest first", s.listImports, 400, 422)
 	plain(api, mux, "POST /api/imports", "create-import", "Upload a CSV file and import it", s.uploadFile, 400, 413, 422, 507)
@@ -47,7 +47,8 @@ func (s *Server) routes() (http.Handler, error) {
 
 	mux.Handle("GET /ws", s.sockets)
 	describe(api.OpenAPI(), "GET /ws", "open-socket", "Live progress and changes")
-	mux.HandleFunc("GET /api/asyncapi.json", serveAsyncAPI) // describes /ws
+	plain(api, mux, "GET /api/asyncapi.json", "get-asyncapi", "What /ws says and takes (AsyncAPI 3)", serveAsyncAPI)
+	describe(api.OpenAPI(), "GET /api/openapi.json", "get-openapi", "This document") // see document
 	plain(api, mux, "GET /healthz", "get-health", "Whether the process is alive", s.healthz)
 	plain(api, mux, "GET /readyz", "get-readiness", "Whether requests should come here", s.readyz)
 
