@@ -105,6 +105,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// Unready makes /readyz say no and /ws refuse whoever comes, while everything
+// else goes on: the first step of a shutdown, so that a proxy looks elsewhere.
+func (s *Server) Unready() { s.sockets.close() }
+
 // Shutdown stops accepting, says bye to the sockets and waits for requests to
 // end. What is left when ctx ends is dropped; an upload in parts goes on when
 // the server is back.

@@ -37,6 +37,7 @@ type conn struct {
 	subs      map[string]*subscription
 	heartbeat *time.Timer
 	awaiting  bool // a heartbeat has no answer yet
+	busy      bool // the reader does not read, so there can be none
 	gone      bool
 }
 
@@ -154,12 +155,24 @@ func (c *conn) subscribe(f clientFrame) {
 		c.out.push("", errorFrame(f.ID, importer.Limited, "This connection follows as many topics as it may."))
 		return
 	}
-	c.out.promise()
+	c.awaitRoom()
 	s := &subscription{conn: c, topic: f.Topic, id: f.ID}
 	c.mu.Lock()
 	c.subs[f.Topic] = s
 	c.mu.Unlock()
 	c.server.hub.Subscribe(f.Topic, f.Since, s)
+}
+
+// awaitRoom waits until the answer to one more subscribe fits the queue.
+func (c *conn) awaitRoom() {
+	c.mu.Lock()
+	c.busy = true
+	c.mu.Unlock()
+	c.out.promise()
+	c.mu.Lock()
+	c.busy = false
+	c.mu.Unlock()
+	c.heard() // what it said meanwhile is still to be read
 }
 
 func (c *conn) topics() int {
@@ -193,7 +206,7 @@ func (c *conn) beat() {
 		c.mu.Unlock()
 		return
 	}
-	silent := c.awaiting
+	silent := c.awaiting && !c.busy
 	c.awaiting = true
 	c.heartbeat.Reset(c.server.options.Pong)
 	c.mu.Unlock()

@@ -5,10 +5,6 @@ import (
 	"time"
 )
 
-// Unready makes /readyz say no and /ws refuse whoever comes, while everything
-// else goes on: the first step of a shutdown, so that a proxy looks elsewhere.
-func (s *Server) Unready() { s.sockets.close() }
-
 // close refuses further connections and returns those that are open.
 func (s *sockets) close() []*conn {
 	s.mu.Lock()

@@ -96,7 +96,7 @@ func TestUnready(t *testing.T) {
 func TestSocketShutdownOfAThousand(t *testing.T) {
 	t.Parallel()
 	const conns, drain = 1000, 3 * time.Second
-	b := setup(t, func(o *httpd.Options) { o.Socket.Accept, o.Socket.Handshakes = 2*conns, 2*conns })
+	b := setup(t, func(o *httpd.Options) { o.Socket.Accept, o.Socket.Ping = 2*conns, time.Hour })
 	peers := make([]*websocket.Conn, conns)
 	for i := range peers {
 		peers[i] = b.connect().ws

@@ -196,6 +196,37 @@ func TestSocketManyLongAnswers(t *testing.T) {
 	}
 }
 
+// While the answers to its subscribes are late the server does not read what
+// the client says, and does not take that for silence.
+func TestSocketLateAnswers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *httpd.Options) { o.Socket.Ping, o.Socket.Pong = 60*time.Millisecond, time.Second })
+	const topics = 6 // more than answers fit at once
+	subs := make(chan func(), topics)
+	b.hub.answer = func(topic string, _ *importer.Cursor, s importer.Subscriber) {
+		subs <- func() {
+			s.Subscribed(topic, importer.Subscription{Epoch: "e1", Seq: 1, Reason: "fresh", Snapshot: json.RawMessage("{}")})
+		}
+	}
+	p := b.connect()
+	for i := range topics {
+		p.send(fmt.Sprintf(`{"type":"subscribe","id":%d,"topic":"import:%s"}`, i+1, uuidOf(i)))
+	}
+	for range 3 { // over a ping and a pong
+		p.want(`{"type":"ping"}`)
+		p.send(`{"type":"pong"}`)
+	}
+	for i := range topics {
+		(<-subs)()
+		for got := p.next(); !strings.HasPrefix(got, fmt.Sprintf(`{"type":"subscribed","id":%d,`, i+1)); got = p.next() {
+			if got != `{"type":"ping"}` {
+				t.Fatalf("got %s, want the answer for topic %d", got, i+1)
+			}
+			p.send(`{"type":"pong"}`)
+		}
+	}
+}
+
 // The kernel must not hold megabytes of stale progress.
 func TestSocketSendBuffer(t *testing.T) {
 	t.Parallel()

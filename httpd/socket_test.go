@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -416,6 +417,10 @@ func TestSocketHeartbeat(t *testing.T) {
 	quick := func(o *httpd.Options) {
 		o.Socket = httpd.SocketOptions{Ping: 60 * time.Millisecond, Pong: 200 * time.Millisecond}
 	}
+	patient := func(o *httpd.Options) {
+		o.Socket = httpd.SocketOptions{Ping: 60 * time.Millisecond, Pong: time.Second}
+	}
+	const pings = 25 // well over a ping and a pong
 	t.Run("no answer", func(t *testing.T) {
 		t.Parallel()
 		p := setup(t, quick).connect()
@@ -425,7 +430,7 @@ func TestSocketHeartbeat(t *testing.T) {
 	t.Run("not at once", func(t *testing.T) {
 		t.Parallel()
 		began := time.Now()
-		p := setup(t, quick).connect()
+		p := setup(t, patient).connect()
 		p.want(`{"type":"ping"}`)
 		if got := time.Since(began); got < 30*time.Millisecond {
 			t.Errorf("the first ping came after %v, want half the interval at least", got)
@@ -439,24 +444,24 @@ func TestSocketHeartbeat(t *testing.T) {
 	})
 	t.Run("answers", func(t *testing.T) {
 		t.Parallel()
-		p := setup(t, quick).connect()
-		for range 6 { // well over a ping and a pong
+		p := setup(t, patient).connect()
+		for range pings {
 			p.want(`{"type":"ping"}`)
 			p.send(`{"type":"pong"}`)
 		}
 	})
 	t.Run("protocol pings", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t, quick)
-		pings := make(chan struct{}, 100)
+		b := setup(t, patient)
+		pinged := make(chan struct{}, 100)
 		p := b.dialSocket("/ws?ping=frame", func(o *websocket.DialOptions) {
-			o.OnPingReceived = func(context.Context, []byte) bool { pings <- struct{}{}; return true }
+			o.OnPingReceived = func(context.Context, []byte) bool { pinged <- struct{}{}; return true }
 		})
 		p.next() // hello
 		read := p.ws.CloseRead(t.Context())
-		for range 6 {
+		for range pings {
 			select {
-			case <-pings:
+			case <-pinged:
 			case <-read.Done():
 				t.Fatal("the connection ended although pings were answered")
 			}
@@ -516,6 +521,18 @@ func TestSocketOrigins(t *testing.T) {
 		}
 		c.Close()
 	}
+}
+
+func TestSocketOverTLS(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	secure := httptest.NewTLSServer(b.server.Handler())
+	t.Cleanup(secure.Close)
+	b.url, b.client = secure.URL, secure.Client()
+	p := b.connect(func(o *websocket.DialOptions) { o.HTTPHeader.Set("Origin", secure.URL) })
+	p.send(`{"type":"ping","id":1}`)
+	p.want(`{"type":"pong","id":1}`)
+	p.ws.Close(websocket.StatusNormalClosure, "")
 }
 
 func TestSocketNeedsAnUpgrade(t *testing.T) {
