@@ -48,10 +48,10 @@ func (h *history) trim(limit int) {
 
 // last returns the last n events, if there are as many.
 func (h *history) last(n int64) ([]importer.Event, bool) {
-	from := len(h.events) - int(n)
-	if from < 0 {
+	if n < 0 || n > int64(len(h.events)) {
 		return nil, false
 	}
+	from := len(h.events) - int(n)
 	return h.events[from:len(h.events):len(h.events)], true
 }
 

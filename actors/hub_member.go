@@ -69,21 +69,19 @@ func (t *topic) settle(s importer.Subscriber, m *member) {
 // replay answers with the events missed, or finds that it cannot be done.
 func (t *topic) replay(s importer.Subscriber, m *member) {
 	since := m.since
-	switch {
-	case since.Epoch != t.epoch,
-		since.Seq < t.floor, since.Seq < t.head-replayMax,
-		since.Seq > t.head && m.asked, // else the log may be ahead of this machine
-		!t.exists():
+	if since.Epoch != t.epoch || !t.exists() {
 		m.snapshot = true
-		return
-	case since.Seq > t.seq:
 		return
 	}
 	events, ok := t.recent.last(t.seq - since.Seq)
-	if !ok {
+	switch {
+	case since.Seq > t.seq:
+		m.snapshot = m.asked && since.Seq > t.head // else the log may be ahead of this machine
 		return
-	}
-	if !replayable(events) {
+	case !ok:
+		m.snapshot = since.Seq < t.floor || since.Seq < t.head-replayMax
+		return
+	case !replayable(events):
 		m.snapshot = true
 		return
 	}

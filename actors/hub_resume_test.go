@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -108,6 +109,37 @@ func TestResumeIsMergedWithWhatIsPublishedMeanwhile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// So much passes during the read that it does not join what is in memory: the
+// hub reads again.
+func TestResumeReadsAgainWhenItsEventsAreTooOld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := hubSetup(t)
+		l.commit(2_000)
+		s.Subscribe(importer.TopicProducts, nil, &watcher{})
+		synctest.Wait()
+		var once sync.Once
+		l.afterRead = func() {
+			once.Do(func() {
+				for seq := int64(2_001); seq <= 3_100; seq++ {
+					publish(s, l, seq)
+				}
+			})
+		}
+		near, far := newReader(&importer.Cursor{Epoch: "e1", Seq: 1_990}), since(s, 1_100)
+		s.Subscribe(importer.TopicProducts, near.cursor(), near)
+		synctest.Wait()
+		publish(s, l, 3_101)
+		synctest.Wait()
+		if near.seq != 3_101 || len(near.wrong) > 0 {
+			t.Errorf("near is at %d, %v", near.seq, near.wrong)
+		}
+		if !slices.Equal(far.reasons, []string{"gap"}) || !slices.Equal(far.seqs(), []int64{3_101}) {
+			t.Errorf("far: got %q and %d events, want a snapshot for what it missed", far.reasons, len(far.seqs()))
+		}
+	})
 }
 
 // A storm: everybody comes back at once, each from somewhere else.

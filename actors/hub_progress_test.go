@@ -1,0 +1,142 @@
+package actors
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"importer"
+)
+
+// quietLog is a log in which nothing happens.
+type quietLog struct{ importer.EventLog }
+
+func (quietLog) TopicSnapshot(context.Context, string) (importer.Snapshot, error) {
+	return importer.Snapshot{Epoch: "e1", Seq: 1, Data: json.RawMessage(`{}`)}, nil
+}
+
+func (quietLog) NewEvents(context.Context, map[string]int64, int) (string, []importer.Event, error) {
+	return "e1", nil, nil
+}
+
+func (quietLog) Listen(ctx context.Context, _, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (quietLog) Hint(context.Context) error { return nil }
+
+// bar is a subscriber that notes when updates come.
+type bar struct {
+	mu   sync.Mutex
+	at   []time.Time
+	rows []int64
+	revs []int64
+}
+
+func (*bar) Subscribed(string, importer.Subscription) {}
+func (*bar) Refused(string, error)                    {}
+func (*bar) Event(importer.Event, []byte)             {}
+
+func (b *bar) Update(u importer.Update, _ []byte) {
+	var data importer.ImportUpdate
+	if err := json.Unmarshal(u.Data, &data); err != nil {
+		panic(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at, b.rows, b.revs = append(b.at, time.Now()), append(b.rows, data.Progress.RowsDone), append(b.revs, u.Rev)
+}
+
+// startHub starts a hub alone, on a log of its own.
+func startHub(t *testing.T) (send func(msg any)) {
+	t.Helper()
+	s := &settings{Options{Events: quietLog{}, Now: time.Now, DeafEvery: time.Second, CheckEvery: time.Second}, newHouse(t)}
+	hub := newHub(s)
+	to := s.spawn(nil, hubSpec, func() behavior { return hub })
+	t.Cleanup(func() {
+		s.reap(to)
+		s.live.Wait()
+	})
+	return func(msg any) { s.send(to, msg) }
+}
+
+// 500 updates a second come in, ten go out, and the last of them in time.
+func TestHubBoundsUpdates(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		send, id, b := startHub(t), uuid.New(), &bar{}
+		report := func(rows int64) {
+			send(progressed{id, importer.ImportUpdate{State: importer.Writing, Progress: importer.Progress{RowsDone: rows}}})
+		}
+		send(subscribe{importer.ImportTopic(id), nil, b})
+		synctest.Wait()
+		began := time.Now()
+		for n := range int64(1_000) {
+			report(n + 1)
+			time.Sleep(2 * time.Millisecond)
+		}
+		ended := time.Now()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(b.at); n < 20 || n > 22 {
+			t.Errorf("got %d updates in 2 s, want 20 or so", n)
+		}
+		for i := range b.at {
+			if i > 0 && (b.at[i].Sub(b.at[i-1]) < 100*time.Millisecond || b.rows[i] <= b.rows[i-1] || b.revs[i] <= b.revs[i-1]) {
+				t.Errorf("update %d: %d rows as rev %d, %v after %d rows as rev %d", i, b.rows[i], b.revs[i], b.at[i].Sub(b.at[i-1]), b.rows[i-1], b.revs[i-1])
+			}
+		}
+		if first, last := b.at[0].Sub(began), b.at[len(b.at)-1].Sub(ended); first != 0 || b.rows[0] != 1 || last > 150*time.Millisecond || b.rows[len(b.rows)-1] != 1_000 {
+			t.Errorf("the first came after %v with %d rows, the last after %v with %d", first, b.rows[0], last, b.rows[len(b.rows)-1])
+		}
+	})
+}
+
+// An update that waits for its turn is stale when an event comes.
+func TestAnEventDiscardsAnUpdateThatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		send, id, b := startHub(t), uuid.New(), &bar{}
+		send(subscribe{importer.ImportTopic(id), nil, b})
+		synctest.Wait()
+		for rows := range int64(2) {
+			send(progressed{id, importer.ImportUpdate{State: importer.Writing, Progress: importer.Progress{RowsDone: rows}}})
+		}
+		send(publish{[]importer.Event{{Topic: importer.ImportTopic(id), Seq: 2, Kind: importer.EventImportCancelled, Data: json.RawMessage(`{}`)}}})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(b.rows) != 1 || b.rows[0] != 0 {
+			t.Errorf("got updates with %v rows, want the first alone", b.rows)
+		}
+	})
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name          string
+		n, size, want int
+	}{
+		{"by number", 400, 100, recentMax},
+		{"by bytes", 400, 10_000, recentBytes / (2*10_000 + 100)}, // data and frame
+		{"an event too large", 2, 2 << 20, 0},
+	} {
+		top := newTopic(importer.TopicProducts, time.Now, newHouse(t).log)
+		top.enter("e1", 0)
+		top.members[&bar{}] = &member{}
+		data := json.RawMessage(`"` + strings.Repeat("x", c.size-2) + `"`)
+		for seq := range int64(c.n) {
+			top.offer(importer.Event{Topic: top.name, Seq: seq + 1, Data: data})
+		}
+		if got := len(top.recent.events); got > c.want || got < c.want-1 || top.recent.bytes > recentBytes || len(top.recent.frames) != got || top.seq != int64(c.n) {
+			t.Errorf("%s: keeps %d events of %d bytes, want %d", c.name, got, top.recent.bytes, c.want)
+		}
+	}
+}
