@@ -110,12 +110,24 @@ test('an answer that comes late does not replace a newer one', async ({ page, re
   await search(page).pressSequentially('qua');
   await expect.poll(() => held).toBeTruthy();
   await expect(page.locator('.rows.dim')).toBeVisible(); // the old rows, until there are others
+  await expect(count(page)).toHaveText(/products$/); // and their count
   await search(page).pressSequentially('rtz');
   await expect(rows(page)).toHaveCount(1);
   await held!.continue().catch(() => {}); // it was aborted, as it should be
   await page.evaluate(() => new Promise((done) => setTimeout(done, 300)));
   await expect(rows(page)).toHaveCount(1);
   await expect(row(page, 'LATE-1')).toBeVisible();
+
+  // Nothing matches, and then an answer without filters is awaited: the catalogue is not empty meanwhile.
+  await search(page).fill('nothing has this');
+  await expect(page.getByRole('heading', { name: 'No product matches' })).toBeVisible();
+  held = undefined;
+  await page.route('/api/products?sort=*', (r) => void (held = r));
+  await page.getByRole('button', { name: 'Clear', exact: true }).click();
+  await expect.poll(() => held).toBeTruthy();
+  await expect(page.getByRole('heading', { name: 'No product matches' })).toBeVisible();
+  await held!.continue();
+  await expect(rows(page).first()).toBeVisible();
 });
 
 test('pages, order and filters are in the address, and Back and Forward go through them', async ({ page, request }) => {
@@ -201,6 +213,24 @@ test('a product is added; what is wrong is said at its field', async ({ page, re
   await expect(active(page, 'NEW-2')).toHaveAttribute('aria-checked', 'false');
   await page.getByRole('button', { name: 'New lamp' }).click();
   await expect(field(page, 'Description')).toHaveValue('Line 1\nLine 2');
+});
+
+test('a product whose answer was lost is not added twice', async ({ page, request }) => {
+  await open(page, '/products?sku=LOST-');
+  await page.getByRole('button', { name: 'Add product' }).click();
+  const dialog = page.getByRole('dialog');
+  await field(page, 'SKU').fill('LOST-1');
+  await field(page, 'Name').fill('Lost');
+  await page.route('/api/products', async (r) => {
+    expect((await r.fetch()).status()).toBe(201);
+    await r.abort();
+  }, { times: 1 });
+  await dialog.getByRole('button', { name: 'Add product' }).click();
+  await expect(dialog.getByRole('alert')).toHaveText('The server cannot be reached. Check the connection and try again.');
+  await dialog.getByRole('button', { name: 'Add product' }).click();
+  await expect(dialog).toBeHidden();
+  await expect(rows(page)).toHaveCount(1);
+  expect(await (await request.get('/api/products?sku=LOST-')).json()).toMatchObject({ total: 1 });
 });
 
 test('what was typed is not lost without a question', async ({ page, request }) => {

@@ -1,9 +1,10 @@
 import { expect, test } from '@playwright/test';
+import { ApiError, problem } from '../api.ts';
 import { changes, clashes, fieldsOf, rebase } from './edit.ts';
 import { ariaSort, href, isFiltered, pageNumbers, parse, request, sortBy, unfiltered } from './query.ts';
 import type { Product, ProductPage } from './types.ts';
 import { differences, drop, empty, settle, strike, take, type News } from './view.ts';
-import { clip, countText, rangeText } from './words.ts';
+import { clip, countText, rangeText, undone } from './words.ts';
 
 const product = (id: number, over: Partial<Product> = {}): Product => ({
   id, sku: `LMP-${id}`, name: `Lamp ${id}`, description: '', active: true, version: 1,
@@ -128,4 +129,16 @@ test('words for how many', () => {
   expect([rangeText(v(52), 2), rangeText(v(10_000, true), 1), rangeText(v(1), 1)]).toEqual(['26–27 of 52', '1–2 of more than 10,000', '1–2 of 2']);
   expect(rangeText({ ...v(0), items: [] }, 1)).toBe('');
   expect([clip('short'), clip('x'.repeat(400)).length]).toEqual(['short', 301]);
+});
+
+test('nothing is claimed of a request that had no answer', () => {
+  expect(undone('Nothing was saved.', problem(503, '{"detail":"The database is away.","code":"unavailable"}'))).toBe('Nothing was saved. The database is away.');
+  expect(undone('Nothing was saved.', problem(404, '{"detail":"There is no such product.","code":"not_found"}'))).toBe('Nothing was saved. It was deleted meanwhile.');
+  expect(undone('Nothing was saved.', problem(502, '<html>Bad Gateway</html>'))).toBe('The server answered 502. Try again in a moment.');
+  expect(undone('Nothing was saved.', new ApiError('The server cannot be reached.', 0))).toBe('The server cannot be reached.');
+});
+
+test('a problem tells what is wrong with each field', () => {
+  expect(problem(422, '{"detail":"x","code":"invalid","errors":[{"pointer":"/sku","detail":"A"},{"pointer":"/name","detail":"B"}]}').fields).toEqual({ sku: 'A', name: 'B' });
+  expect(problem(500, 'null').fields).toEqual({});
 });

@@ -24,6 +24,11 @@ export function rangeText(view: Pick<View, 'total' | 'totalIsFloor' | 'items'>, 
 const CLIPPED = 300;
 export const clip = (text: string) => (text.length > CLIPPED ? text.slice(0, CLIPPED) + '…' : text);
 
+/** What did not happen, and why; without an answer of our server nobody knows whether it did. */
+export function undone(what: string, e: unknown): string {
+  return e instanceof ApiError && e.code ? `${what} ${refusal(e)}` : refusal(e);
+}
+
 /** Why a change of one product was refused, when it is not its values. */
 export function refusal(e: unknown): string {
   if (e instanceof ApiError && e.status === 412) return 'Somebody else changed it meanwhile.';
