@@ -46,7 +46,7 @@ func (r *reader) Subscribed(_ string, s importer.Subscription) {
 	defer r.mu.Unlock()
 	r.answers++
 	if s.Reason != "" {
-		if want := fmt.Sprintf(`{"seq":%d}`, s.Seq); string(s.Snapshot) != want || len(s.Events) > 0 {
+		if string(s.Snapshot) != string(stateAt(s.Seq)) || len(s.Events) > 0 {
 			r.complain("a snapshot at %d with %s and %d events", s.Seq, s.Snapshot, len(s.Events))
 		}
 		r.epoch, r.seq = s.Epoch, s.Seq

@@ -47,7 +47,7 @@ func (l *eventLog) TopicSnapshot(ctx context.Context, topic string) (importer.Sn
 		}
 	}
 	l.mu.Lock()
-	snap := importer.Snapshot{Epoch: l.epoch, Seq: l.head, Data: json.RawMessage(fmt.Sprintf(`{"seq":%d}`, l.head))}
+	snap := importer.Snapshot{Epoch: l.epoch, Seq: l.head, Data: stateAt(l.head)}
 	l.mu.Unlock()
 	if after != nil {
 		after()
@@ -107,6 +107,9 @@ func (l *eventLog) event(seq int64) importer.Event {
 	}
 	return e
 }
+
+// stateAt is what a snapshot says.
+func stateAt(seq int64) json.RawMessage { return json.RawMessage(fmt.Sprintf(`{"seq":%d}`, seq)) }
 
 func event(seq int64) importer.Event {
 	return importer.Event{Topic: importer.TopicProducts, Seq: seq, Kind: "k", At: time.Unix(seq, 0).UTC(), Data: json.RawMessage(`{}`)}
