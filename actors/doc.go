@@ -6,7 +6,8 @@
 //
 //	System
 //	├─ deadletters                  logs what reached nobody
-//	├─ hub                          topics, their events and their subscribers
+//	├─ hub                          topics, their events and their subscribers;
+//	│                               beside it a goroutine that hears other machines
 //	├─ indexer                      indexes products in rounds, for searches
 //	└─ imports                      claims by lease, places to run, housekeeping
 //	   └─ import      (one each)    supervisor: steps, lease, progress, outcome
@@ -24,6 +25,11 @@
 // catalogue once. Batches are numbered, and a number always stands for the
 // same rows, so whoever takes the import over scans again and writes only
 // what the ledger does not have.
+//
+// Events have one way to subscribers, wherever they were committed: those of
+// this machine are published to the hub, those of others it finds in the log
+// when it is told to look (hub_machines.go), and what is missing in between it
+// reads again. The hub passes on only what is contiguous.
 //
 // hollywood is our mailbox and scheduler. Life and death are the cell's
 // (cell.go), because hollywood's supervision is not safe: see there.

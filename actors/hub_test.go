@@ -188,6 +188,25 @@ func TestHubRefillsAGapThatLasts(t *testing.T) {
 	})
 }
 
+// More events wait for one that is missing than the hub holds.
+func TestHubRefillsAGapThatIsFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := hubSetup(t)
+		w := &watcher{}
+		s.Subscribe(importer.TopicProducts, nil, w)
+		synctest.Wait()
+		for seq := int64(2); seq <= 2_500; seq++ {
+			publish(s, l, seq)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := w.seqs(); !slices.Equal(got, sequence(2_500)) {
+			t.Errorf("got %d events, want 2500 in order", len(got))
+		}
+	})
+}
+
 // Events that retention has deleted cannot be refilled: a snapshot has to do.
 func TestHubAnswersALostGapWithASnapshot(t *testing.T) {
 	t.Parallel()
@@ -208,6 +227,30 @@ func TestHubAnswersALostGapWithASnapshot(t *testing.T) {
 		}
 		if got, want := w.seqs(), []int64{31}; !slices.Equal(got, want) {
 			t.Errorf("got events %v, want %v", got, want)
+		}
+	})
+}
+
+// A failover has lost the latest commits: the hub has heard of events that
+// nobody will ever bring.
+func TestHubDoesNotWaitForEventsTheLogHasLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := hubSetup(t)
+		l.commit(5)
+		w := &watcher{}
+		s.Subscribe(importer.TopicProducts, nil, w)
+		synctest.Wait()
+		s.Publish([]importer.Event{event(9)})
+		time.Sleep(time.Second)
+		publish(s, l, 6)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if want := []string{"fresh", "gap"}; !slices.Equal(w.reasons, want) || !slices.Equal(w.seqs(), []int64{6}) {
+			t.Errorf("got %q and events %v, want %q and 6", w.reasons, w.seqs(), want)
+		}
+		if _, reads := l.counts(); reads != 1 {
+			t.Errorf("read events %d times, want once", reads)
 		}
 	})
 }

@@ -82,7 +82,7 @@ func (t *topic) offer(e importer.Event) {
 		return
 	}
 	t.head = max(t.head, e.Seq)
-	if len(t.early) < earlyMax {
+	if len(t.early) < earlyMax || e.Seq == t.seq+1 {
 		t.early[e.Seq] = e
 	}
 	t.drain()
