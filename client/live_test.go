@@ -267,7 +267,8 @@ func (n *network) until(what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			n.t.Fatalf("waited in vain until %s: %+v", what, n.heard())
+			got := n.heard()
+			n.t.Fatalf("waited in vain until %s: it is at event %d, %d connections lost, snapshots %v", what, got.last, got.downs, got.reasons)
 		}
 	}
 }

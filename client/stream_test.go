@@ -231,6 +231,13 @@ func TestWatch(t *testing.T) {
 			},
 			[]string{"down", "down", "end"},
 		},
+		"a message too big to be read would be as big again": {
+			[]session{func(p *peer) {
+				_ = p.ws.Write(p.ctx, websocket.MessageText, make([]byte, 5<<20))
+				p.wait()
+			}},
+			[]string{"end"},
+		},
 		"a goodbye for good": {
 			[]session{func(p *peer) {
 				p.say(`{"type":"bye","code":4504,"reason":"too many","reconnect":false}`)

@@ -127,7 +127,7 @@ func BenchmarkLiveStorm(b *testing.B) {
 				}
 				queries := wire.logReads.Load()
 				if killed {
-					p = liveServer(b, wire.url, "--addr", strings.TrimPrefix(p.url, "http://"))
+					liveServer(b, wire.url, "--addr", strings.TrimPrefix(p.url, "http://"))
 				}
 				took := l.resume(b, 5*time.Second)
 				queries = wire.logReads.Load() - queries

@@ -40,8 +40,8 @@ type listener struct {
 
 // tally is what all listeners of a load have seen together.
 type tally struct {
-	events, missed, repeated, updates atomic.Int64
-	recovered, snapshots, refused     atomic.Int64
+	events, missed, repeated      atomic.Int64
+	recovered, snapshots, refused atomic.Int64
 }
 
 // connect dials and subscribes, from where it was if it was there before. A

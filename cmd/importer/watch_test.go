@@ -69,7 +69,7 @@ func TestWatchCommandFollowsThroughARestart(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
-	p = serveProcess(t, env, "--data-dir", dir, "--addr", strings.TrimPrefix(p.url, "http://"))
+	serveProcess(t, env, "--data-dir", dir, "--addr", strings.TrimPrefix(p.url, "http://"))
 	percent := 0.0
 	last := w.until(t, "the import has ended", func(im importer.Import) bool {
 		if im.Progress.Percent < percent {
