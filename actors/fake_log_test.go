@@ -33,13 +33,14 @@ func (lonely) ImportUpdates(context.Context, []uuid.UUID) ([]importer.Update, er
 type shared struct {
 	*eventLog
 
-	mu      sync.Mutex
-	deaf    bool // nobody can listen
-	silent  bool // hints get lost
-	lines   map[*line]bool
-	listens int
-	hints   int
-	looks   int
+	mu        sync.Mutex
+	deaf      bool // nobody can listen
+	silent    bool // hints get lost
+	lines     map[*line]bool
+	listens   int
+	hints     int
+	looks     int
+	afterLook func() // before its answer
 }
 
 // line is a connection that listens.
@@ -55,8 +56,12 @@ func newShared() *shared {
 func (l *shared) NewEvents(_ context.Context, seen map[string]int64, limit int) (string, []importer.Event, error) {
 	l.mu.Lock()
 	l.looks++
+	after := l.afterLook
 	l.mu.Unlock()
 	log, err := l.read(seen[importer.TopicProducts], limit)
+	if after != nil {
+		after()
+	}
 	return log.Epoch, log.Events, err
 }
 

@@ -75,6 +75,57 @@ func TestHintsAndLooksAreBounded(t *testing.T) {
 	})
 }
 
+// Many machines together give more hints than one may.
+func TestLooksAreBoundedWhoeverHints(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, b, l := twoMachines(t)
+		there := follow(b)
+		l.tally()
+		for seq := int64(1); seq <= 1_000; seq++ {
+			l.commit(seq)
+			if err := l.Hint(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+		if got := there.seqs(); !slices.Equal(got, sequence(1_000)) {
+			t.Errorf("got %d events, want 1000 in order", len(got))
+		}
+		if _, _, looks := l.tally(); looks > 55 {
+			t.Errorf("%d looks in a second, want about 50", looks)
+		}
+	})
+}
+
+// The look has read the log already when the hint comes.
+func TestAHintDuringALookIsHeeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, b, l := twoMachines(t)
+		there := follow(b)
+		looked, answer := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		l.mu.Lock()
+		l.afterLook = func() { once.Do(func() { close(looked); <-answer }) }
+		l.mu.Unlock()
+		<-looked
+		l.commit(1)
+		if err := l.Hint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		close(answer)
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+		if got := there.seqs(); !slices.Equal(got, []int64{1}) {
+			t.Errorf("got %v, want event 1", got)
+		}
+	})
+}
+
 func TestAMachineWithoutNewsIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

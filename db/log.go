@@ -71,7 +71,7 @@ func (d *DB) ImportUpdates(ctx context.Context, ids []uuid.UUID) ([]importer.Upd
 		ColumnExpr("(extract(epoch FROM i.lease_until - ?::interval) * 1000)::bigint AS saved_ms", leaseTime).
 		TableExpr("imports AS i").
 		Join("LEFT JOIN stream_head AS h ON h.topic = 'import:' || i.id").
-		Where("i.id IN (?)", bun.In(ids)).Scan(ctx, &rows)
+		Where("i.id IN (?)", bun.List(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, domain("read progress of imports", err)
 	}
