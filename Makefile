@@ -8,7 +8,7 @@ WEB     := client/web
 WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
 GO_SRC   = $(shell find . -name '*.go' -not -path './$(WEB)/node_modules/*') migrations/*.sql go.mod
 
-.PHONY: help run build web pg-tools test race e2e lint fmt verify bench fuzz dev clean
+.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws fuzz dev clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -61,11 +61,16 @@ verify: web ## what must hold before a commit: format, lint, architecture, tidy 
 	@go test -run 'Architecture|Judge' .
 	@go mod tidy -diff
 	@cd $(WEB) && npm run --silent check
-	@! grep -n '"resolved"' $(WEB)/package-lock.json
+	@! grep -n '"resolved"' $(WEB)/package-lock.json scripts/package-lock.json scripts/asyncapi/package-lock.json
+	@scripts/lint-openapi
+	@scripts/lint-asyncapi
 	@echo "verify: all good"
 
 bench: build ## the figures of the README, on this machine
 	@scripts/bench
+
+bench-ws: build ## the figures of the live stream
+	@scripts/bench-ws
 
 fuzz: ## fuzz the reader and the SKU key, a minute each
 	@go test -run '^$$' -fuzz FuzzSKUKey -fuzztime 60s -fuzzminimizetime 10x .

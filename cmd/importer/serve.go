@@ -69,6 +69,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	system, err := actors.Start(actors.Options{
 		Store:        store,
 		Events:       store,
+		Products:     store,
 		Spool:        files,
 		OpenRows:     csvfile.Open,
 		OnCommit:     store.OnCommit,
