@@ -27,9 +27,13 @@ type door struct {
 	clients map[netip.Prefix]int // connections of each
 }
 
+// acceptBurst is how many seconds' worth of handshakes may come at once after
+// a quiet time.
+const acceptBurst = 4
+
 func newDoor(o SocketOptions) door {
-	rate := float64(o.Accept)
-	return door{options: o, budget: budget{rate: rate, most: rate, left: rate, at: time.Now()}, clients: map[netip.Prefix]int{}}
+	rate, burst := float64(o.Accept), float64(acceptBurst*o.Accept)
+	return door{options: o, budget: budget{rate: rate, most: burst, left: burst, at: time.Now()}, clients: map[netip.Prefix]int{}}
 }
 
 // knock asks for a handshake; after true, shut must follow.
