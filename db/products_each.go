@@ -65,12 +65,13 @@ func (d *DB) EachProduct(ctx context.Context, f func(importer.Product) error) er
 //
 // Without sequential scans the planner reads the search index even for texts
 // of which it wrongly expects many; where there is no other way it still does
-// scan.
+// scan. One reader takes one core, and leaves the others to imports.
 func (d *DB) snapshot(ctx context.Context, patience string, f func(tx pgx.Tx) error) error {
 	begin := fmt.Sprintf(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 		LOCK TABLE %s IN ACCESS SHARE MODE;
 		SET LOCAL idle_in_transaction_session_timeout = '%s';
 		SET LOCAL enable_seqscan = off;
+		SET LOCAL max_parallel_workers_per_gather = 0;
 		SET LOCAL jit = off`, emptied, patience)
 	return pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{BeginQuery: begin}, f)
 }

@@ -142,9 +142,8 @@ func outdated(ctx context.Context, tx pgx.Tx, keys []string) ([]outdatedProduct,
 	rows, err := tx.Query(ctx, `
 		SELECT DISTINCT p.id, octet_length(p.name) + octet_length(p.description)
 		FROM unnest($1::text[]) AS waiting (sku_key)
-		JOIN products AS p ON p.sku_key = waiting.sku_key COLLATE "C"
-		LEFT JOIN product_search AS s ON s.id = p.id
-		WHERE s.version IS DISTINCT FROM p.version
+		CROSS JOIN LATERAL (SELECT * FROM products WHERE products.sku_key = waiting.sku_key COLLATE "C" OFFSET 0) AS p
+		WHERE (SELECT s.version FROM product_search AS s WHERE s.id = p.id) IS DISTINCT FROM p.version
 		ORDER BY p.id`, keys)
 	if err != nil {
 		return nil, err

@@ -17,8 +17,9 @@ const (
 	// word is common: then those of the page are found by going on, and else
 	// by the index, which would gather a common word's products all.
 	sampleRows = 1000
-	commonHits = 25  // of the sample, 2.5 %
-	denseHits  = 100 // of the sample: counting up to the bound meets them soon without the index, too
+	commonHits = 25   // of the sample, 2.5 %
+	manyGroups = 2000 // of the queue, 32,000 products of an import
+	denseHits  = 100  // of the sample: counting up to the bound meets them soon without the index, too
 )
 
 // search is one question, within one snapshot of the catalogue. It unites
@@ -35,6 +36,7 @@ type search struct {
 
 	total   int64 // products in the catalogue
 	waiting bool  // the index does not know all of them
+	many    bool  // so many of them may match that reading the catalogue takes less than looking each up
 	stale   bool  // the index may be wrong about some of them
 }
 
@@ -69,8 +71,10 @@ func (s *search) begin(ctx context.Context) error {
 		s.variants = upperVariants()
 	}
 	return s.tx.QueryRow(ctx, "SELECT ("+totalProducts+`),
-		EXISTS (SELECT FROM search_queue), EXISTS (SELECT FROM search_queue WHERE NOT fresh)`).
-		Scan(&s.total, &s.waiting, &s.stale)
+		EXISTS (SELECT FROM search_queue),
+		EXISTS (SELECT FROM search_queue AS q WHERE `+new(query).mayHave(s.words)+` OFFSET $1),
+		EXISTS (SELECT FROM search_queue WHERE NOT fresh)`, manyGroups).
+		Scan(&s.total, &s.waiting, &s.many, &s.stale)
 }
 
 // find returns the ids of n products after the first offset ones, in order,
@@ -83,7 +87,7 @@ func (s *search) find(ctx context.Context, offset, n int) (ids []int64, total in
 		return nil, 0, false, err
 	}
 	switch {
-	case s.sort == importer.SortID || s.sort == importer.SortSKU:
+	case s.sort == importer.SortID || s.sort == importer.SortSKU || s.many:
 		ids, err = s.walk(ctx, s.catalogue(), total, floor, offset, n)
 	case !s.waiting:
 		ids, err = s.walk(ctx, s.index(true), total, floor, offset, n)
@@ -189,15 +193,19 @@ func (s *search) sampled() (table, bool) {
 // what that part may need.
 func (s *search) gather(ctx context.Context, offset, n int) (ids []int64, total int64, err error) {
 	q := new(query)
-	arms := s.indexed(q, false)
 	top := ""
 	if len(s.words) == 0 {
 		top = fmt.Sprintf(" AND %s ORDER BY %s LIMIT %d", s.after(q, "key", "id"), order([]string{"key", "id"}, s.desc), offset+n)
 	}
 	arm := func(sql string) string { return "(SELECT * FROM (" + sql + ") AS arm WHERE true" + top + ")" }
-	all := arm(arms)
-	if s.waiting {
-		all += " UNION ALL " + arm(s.unindexed(q))
+	var all string
+	switch {
+	case s.many:
+		all = arm(s.everything(q))
+	case s.waiting:
+		all = arm(s.indexed(q, false)) + " UNION ALL " + arm(s.unindexed(q))
+	default:
+		all = arm(s.indexed(q, false))
 	}
 	sql := fmt.Sprintf(`WITH hits AS MATERIALIZED (%s)
 		SELECT (SELECT count(*) FROM hits), ARRAY(SELECT id FROM hits WHERE %s ORDER BY %s OFFSET %d LIMIT %d)`,
@@ -217,6 +225,9 @@ func (s *search) count(ctx context.Context, scan bool) (total int64, err error) 
 		return total, err
 	}
 	q = new(query)
+	if s.many {
+		return count(q, s.everything(q))
+	}
 	more, err := count(q, s.unindexed(q))
 	return total + more, err
 }
@@ -232,15 +243,26 @@ func (s *search) indexed(q *query, scan bool) string {
 		t.id, t.key(s.sort), from, s.conditions(q, t, false), s.matching(q, t))
 }
 
-// unindexed selects id and key of what waits for the index.
+// unindexed selects id and key of what waits for the index. Each waiting key
+// is looked up by itself: the planner, who cannot know how many there are or
+// how many versions differ, would at times compare all with all, for minutes.
 func (s *search) unindexed(q *query) string {
 	t := s.catalogue()
-	return fmt.Sprintf(`SELECT DISTINCT p.id AS id, %s AS key
-		FROM (SELECT unnest(string_to_array(q.keys, E'\n')) COLLATE "C" AS sku_key FROM search_queue AS q WHERE %s) AS waiting
-		JOIN products AS p USING (sku_key)
-		LEFT JOIN product_search AS s ON s.id = p.id
-		WHERE s.version IS DISTINCT FROM p.version AND %s AND %s`,
+	return fmt.Sprintf(`SELECT DISTINCT id, key FROM (
+			SELECT p.id, p.version, %s AS key
+			FROM (SELECT unnest(string_to_array(q.keys, E'\n')) COLLATE "C" AS sku_key FROM search_queue AS q WHERE %s) AS waiting
+			CROSS JOIN LATERAL (SELECT * FROM products WHERE products.sku_key = waiting.sku_key OFFSET 0) AS p
+			WHERE %s AND %s
+		) AS found
+		WHERE (SELECT s.version FROM product_search AS s WHERE s.id = found.id) IS DISTINCT FROM found.version`,
 		t.key(s.sort), q.mayHave(s.words), s.conditions(q, t, false), s.matching(q, t))
+}
+
+// everything selects id and key from the catalogue itself.
+func (s *search) everything(q *query) string {
+	t := s.catalogue()
+	return fmt.Sprintf("SELECT %s AS id, %s AS key FROM %s WHERE %s AND %s",
+		t.id, t.key(s.sort), t.from, s.conditions(q, t, false), s.matching(q, t))
 }
 
 // conditions are those beside the words; from says whether the list's
