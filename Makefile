@@ -72,8 +72,9 @@ bench: build ## the figures of the README, on this machine
 bench-ws: build ## the figures of the live stream
 	@scripts/bench-ws
 
-fuzz: ## fuzz the reader and the SKU key, a minute each
+fuzz: ## fuzz the CSV reader, the frames of /ws and the SKU key, a minute each
 	@go test -run '^$$' -fuzz FuzzSKUKey -fuzztime 60s -fuzzminimizetime 10x .
+	@go test -run '^$$' -fuzz FuzzParseFrame -fuzztime 60s -fuzzminimizetime 10x ./httpd
 	@for f in $$(go test -list '^Fuzz' ./internal/csvfile | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s -fuzzminimizetime 10x ./internal/csvfile || exit 1; done
 
 clean: ## remove what was built; never data

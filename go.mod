@@ -2,7 +2,10 @@ module importer
 
 go 1.26.0
 
-ignore ./client/web/node_modules
+ignore (
+	./client/web/node_modules
+	./scripts
+)
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0

@@ -113,8 +113,9 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	case lost = <-store.dead():
 	}
 
-	// The imports first: their leases are free at once for another machine,
+	// Nobody new; then the imports: their leases are free at once for another machine,
 	// and who watches still sees it happen.
+	server.Unready()
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	return errors.Join(lost, system.Shutdown(drain), server.Shutdown(drain))
