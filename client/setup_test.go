@@ -23,7 +23,12 @@ import (
 
 func TestMain(m *testing.M) {
 	dbtest.Main(m)
-	if err := goleak.Find(); err != nil {
+	// toxiproxy now and then leaves a stage of a connection behind that was cut
+	// while a toxic came or went.
+	err := goleak.Find(goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"))
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
