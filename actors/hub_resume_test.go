@@ -199,6 +199,55 @@ func TestResumeStormThatTricklesIn(t *testing.T) {
 	})
 }
 
+// Each comes when those before it are answered, from further back.
+func TestResumeReadsAheadForThoseWhoFollow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := hubSetup(t)
+		l.commit(1_000)
+		for _, after := range []int64{900, 800, 700, 100, 0} {
+			w := since(s, after)
+			synctest.Wait()
+			checkReplay(t, w, after, 1_000)
+		}
+		checkCounts(t, l, 0, 2)
+	})
+}
+
+// A subscriber that has to get a snapshot, of which it knows nothing yet, is
+// not refused because the state cannot be read for a while.
+func TestSnapshotThatCannotBeReadIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := hubSetup(t)
+		w := &watcher{}
+		s.Subscribe(importer.TopicProducts, nil, w)
+		synctest.Wait()
+		var away atomic.Bool
+		away.Store(true)
+		l.mu.Lock()
+		l.floor = 20
+		l.beforeSnapshot = func(context.Context) error {
+			if away.Load() {
+				return errAway
+			}
+			return nil
+		}
+		l.mu.Unlock()
+		publish(s, l, 30) // a gap that the log cannot fill
+		time.Sleep(2 * time.Second)
+		away.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if want := []string{"fresh", "gap"}; !slices.Equal(w.reasons, want) || w.count("refused") != 0 {
+			t.Errorf("got %v with %q, want %q", w.log, w.reasons, want)
+		}
+		if snapshots, _ := l.counts(); snapshots > 15 {
+			t.Errorf("read %d snapshots in 3 s", snapshots)
+		}
+	})
+}
+
 func TestFreshSubscribersShareASnapshotUntilAnEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
