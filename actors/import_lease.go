@@ -20,7 +20,7 @@ type lease struct {
 }
 
 const (
-	tickEvery    = 200 * time.Millisecond
+	tickEvery    = 100 * time.Millisecond
 	renewEvery   = time.Second     // while there is progress to save
 	renewIdle    = 3 * time.Second // otherwise; a third of the lease
 	holdAfter    = 8 * time.Second // without a renewal; short of importer.LeaseTime

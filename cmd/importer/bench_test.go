@@ -99,7 +99,7 @@ func startBench(b *testing.B) *bench {
 		b.Fatal(err)
 	}
 	x := &bench{dir: dir, process: serveProcess(b, []string{"IMPORTER_LOG_LEVEL=warn"}, "--data-dir", dir)}
-	x.conn, err = pgx.Connect(b.Context(), "host="+filepath.Join(dir, "postgres", "run")+" user=importer dbname=importer")
+	x.conn, err = pgx.Connect(b.Context(), privateURL(b, dir))
 	if err != nil {
 		b.Fatal(err)
 	}

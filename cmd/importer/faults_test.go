@@ -71,9 +71,11 @@ func TestKilledDuringAnImport(t *testing.T) {
 			t.Parallel()
 			dir := dataDir(t)
 			p := serveProcess(t, nil, "--data-dir", dir)
+			release := holdUp(t, privateURL(t, dir), file, 120_000)
 			id := upload(t, p, file)
 			at := watchUntil(t, p, id, due)
 			p.kill()
+			release()
 			if at.State.Ended() {
 				t.Fatalf("the import had ended before it could be interrupted: %+v", at)
 			}
@@ -95,6 +97,7 @@ func TestPostgresKilledDuringAnImport(t *testing.T) {
 	file, want := writeCatalogue(t, sample.Options{Rows: 150_000, Repeats: 0.05, Seed: 3})
 	dir := dataDir(t)
 	p := serveProcess(t, nil, "--data-dir", dir)
+	holdUp(t, privateURL(t, dir), file, 120_000) // until Postgres dies
 	id := upload(t, p, file)
 	watchUntil(t, p, id, func(im importer.Import) bool { return im.Progress.RowsDone > 0 })
 	if err := syscall.Kill(postmaster(t, dir), syscall.SIGKILL); err != nil {
@@ -307,17 +310,33 @@ func checkSecondImport(t *testing.T, p *process, file string, want sample.Counts
 	}
 }
 
+// privateURL reaches the private Postgres as the server does.
+func privateURL(t testing.TB, dataDir string) string {
+	t.Helper()
+	return "host=" + postmasterFile(t, dataDir)[4] + " user=importer dbname=importer"
+}
+
 // postmaster is the process id of the private Postgres.
-func postmaster(t *testing.T, dataDir string) int {
+func postmaster(t testing.TB, dataDir string) int {
+	t.Helper()
+	pid, err := strconv.Atoi(postmasterFile(t, dataDir)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// postmasterFile is what a running Postgres says of itself: its process id in
+// the first line, the directory of its socket in the fifth.
+func postmasterFile(t testing.TB, dataDir string) []string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dataDir, "postgres", "data", "postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, _, _ := strings.Cut(string(b), "\n")
-	pid, err := strconv.Atoi(first)
-	if err != nil {
-		t.Fatal(err)
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 5 {
+		t.Fatalf("postmaster.pid holds %q", b)
 	}
-	return pid
+	return lines
 }

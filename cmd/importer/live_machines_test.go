@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"os"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"importer"
 	"importer/client"
@@ -44,6 +49,7 @@ func TestMachineDiesDuringAnImport(t *testing.T) {
 	balancer := newFront(t, a)
 	list := subscribe(t, "subscriber on A", balancer, importer.TopicImports)
 	eventually(t, "it follows", func() bool { return list.seq(importer.TopicImports) >= 0 })
+	release := holdUp(t, url, file, 120_000)
 	id := upload(t, a, file)
 	moved := subscribe(t, "viewer on A", balancer, importer.ImportTopic(id))
 
@@ -83,6 +89,7 @@ func TestMachineDiesDuringAnImport(t *testing.T) {
 	}
 	before := list.downsSoFar()
 	a.kill()
+	release()
 	balancer.to(b)
 	im, ok := <-ended
 	if !ok {
@@ -104,6 +111,38 @@ func TestMachineDiesDuringAnImport(t *testing.T) {
 		t.Error("the subscriber of the dead machine noticed nothing")
 	}
 	checkSecondImport(t, b, file, want)
+}
+
+// holdUp keeps an import of the file from writing past the row given, however
+// fast the machine is: somebody else has a product with that SKU under way.
+func holdUp(t *testing.T, url, file string, row int) (release func()) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sku, r := "", csv.NewReader(f)
+	for i := 0; i < row || sku == ""; i++ {
+		rec, err := r.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sku = rec[1]
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "INSERT INTO products (sku, sku_key, name) VALUES ($1, $2, 'held up')", sku, importer.SKUKey(sku)); err != nil {
+		t.Fatal(err)
+	}
+	release = func() { _ = conn.Close(context.Background()) }
+	t.Cleanup(release)
+	return release
 }
 
 // shown is what a bar would be drawn from.

@@ -54,7 +54,7 @@ func program(env []string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(exe, args...)
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "PG") && !strings.HasPrefix(kv, "DATABASE_URL=") && !strings.HasPrefix(kv, "IMPORTER_") {
+		if !strings.HasPrefix(kv, "PG") && !strings.Contains(kv, "DATABASE_URL=") && !strings.HasPrefix(kv, "IMPORTER_") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
