@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -131,14 +132,18 @@ func (s *search) walk(ctx context.Context, t table, total int64, floor bool, off
 		offset = int(after)
 	}
 	q := new(query)
-	desc := s.desc != back
+	columns, column := order(t.columns(s.sort), s.desc != back), t.id
+	if t.skuDecides && s.sort == importer.SortSKU {
+		column = t.sku // the index has it: the rows that are skipped are not read
+	}
 	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s OFFSET %d LIMIT %d",
-		t.id, t.from, s.conditions(q, t, true), order(t.columns(s.sort), desc), offset, n)
+		column, t.from, s.conditions(q, t, true), columns, offset, n)
+	if column != t.id {
+		sql = fmt.Sprintf("SELECT p.id FROM (%s) AS part JOIN products AS p USING (sku_key) ORDER BY %s", sql, columns)
+	}
 	ids, err := s.ids(ctx, sql, q.args)
 	if back {
-		for i, j := 0, len(ids)-1; i < j; i, j = i+1, j-1 {
-			ids[i], ids[j] = ids[j], ids[i]
-		}
+		slices.Reverse(ids)
 	}
 	return ids, err
 }

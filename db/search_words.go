@@ -68,14 +68,19 @@ func (q *query) arg(v any) string {
 // inDocument is the condition that the index row s has the word. Its first
 // part is on the whole document, whatever the field (migration 6 has the
 // layout): as LIKE the trigram index answers it, and with scan, or for words
-// that index cannot find, it is written so that Postgres does not try.
+// that index cannot find, there is none, so that Postgres does not try.
 func (q *query) inDocument(w word, scan bool) string {
 	part := func(text string) string { return "strpos(" + text + ", " + q.arg(w.text) + "::text) > 0" }
 	var condition string
-	if !scan && indexable(w.text) {
-		condition = "s.document LIKE " + q.arg("%"+likeEscaper.Replace(w.text)+"%") + "::text"
-	} else {
-		condition = part("s.document")
+	run := longestRun(w.text)
+	if scan || len(run) < 3 {
+		run = ""
+	}
+	if run != "" {
+		condition = "s.document LIKE " + q.arg("%"+run+"%") + "::text"
+	}
+	if run != w.text {
+		condition = strings.TrimPrefix(condition+" AND "+part("s.document"), " AND ")
 	}
 	switch w.field {
 	case skuField:
@@ -119,8 +124,6 @@ func (q *query) mayHave(all []word) string {
 	return "(q.signature IS NULL OR " + strings.Join(conditions, " AND ") + ")"
 }
 
-var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-
 // anyCase is a regular expression of Postgres for a text in lower case.
 func anyCase(lower string, variants map[rune][]rune) string {
 	var b strings.Builder
@@ -147,18 +150,17 @@ func upperVariants() map[rune][]rune {
 	return variants
 }
 
-// indexable reports whether the trigram index can find the word: it knows
-// letters and digits, three in a row at least.
-func indexable(text string) bool {
-	run := 0
-	for _, r := range text {
-		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
-			if run++; run == 3 {
-				return true
-			}
-		} else {
-			run = 0
+// longestRun returns the part of a word that the trigram index is asked for:
+// three letters or digits in a row it needs, and what stands between such runs
+// is a burden: "sku-" would have it walk the trigrams of every product.
+func longestRun(text string) string {
+	longest := ""
+	for _, run := range strings.FieldsFunc(text, func(r rune) bool {
+		return r >= utf8.RuneSelf || !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		if len(run) > len(longest) {
+			longest = run
 		}
 	}
-	return false
+	return longest
 }
