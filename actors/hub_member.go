@@ -119,7 +119,11 @@ func (t *topic) need() (events bool, after int64, state bool) {
 
 // answer gives the snapshot to those who wait for one, and what came after.
 func (t *topic) answer(snap importer.Snapshot) {
+	first := t.seq == unknownSeq
 	t.enter(snap.Epoch, snap.Seq)
+	if first && t.seq == snap.Seq {
+		t.confirm(snap)
+	}
 	if t.seq == unknownSeq || snap.Seq < t.oldest()-1 {
 		return // too much has passed meanwhile: the hub reads again
 	}

@@ -13,6 +13,7 @@ import (
 // progress is what a topic knows of its import's progress.
 type progress struct {
 	latest json.RawMessage  // the newest; no event came after it
+	state  importer.State   // of the import, as latest says
 	last   *importer.Update // of latest or what was before it, once seq is known
 	frame  []byte           // of last
 	rev    int64
@@ -45,7 +46,28 @@ func (t *topic) report(u importer.ImportUpdate) {
 		t.log.Error().Err(err).Msg("progress dropped")
 		return
 	}
-	t.latest = data
+	t.latest, t.state = data, u.State
+}
+
+// confirm compares what was heard of an import before its topic was read with
+// what the read found. Progress of another state is from before an event that
+// the snapshot has and that has not come here: passed on, it would take a
+// failed import back to where it was.
+func (t *topic) confirm(snap importer.Snapshot) {
+	if !t.ofImport() {
+		return
+	}
+	var found struct {
+		Import struct{ State importer.State }
+	}
+	if err := json.Unmarshal(snap.Data, &found); err != nil {
+		t.log.Error().Err(err).Msg("snapshot without an import")
+	}
+	t.over = found.Import.State.Ended()
+	if t.state != found.Import.State {
+		t.latest = nil
+	}
+	t.stamp(t.now().UnixMilli())
 }
 
 // reportFar passes on progress of an import elsewhere, as it was saved.

@@ -38,11 +38,18 @@ type bar struct {
 	at   []time.Time
 	rows []int64
 	revs []int64
+
+	withSnapshot *importer.Update
 }
 
-func (*bar) Subscribed(string, importer.Subscription) {}
-func (*bar) Refused(string, error)                    {}
-func (*bar) Event(importer.Event, []byte)             {}
+func (b *bar) Subscribed(_ string, s importer.Subscription) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.withSnapshot = s.Update
+}
+
+func (*bar) Refused(string, error)        {}
+func (*bar) Event(importer.Event, []byte) {}
 
 func (b *bar) Update(u importer.Update, _ []byte) {
 	var data importer.ImportUpdate
@@ -54,10 +61,15 @@ func (b *bar) Update(u importer.Update, _ []byte) {
 	b.at, b.rows, b.revs = append(b.at, time.Now()), append(b.rows, data.Progress.RowsDone), append(b.revs, u.Rev)
 }
 
-// startHub starts a hub alone, on a log of its own.
+// startHub starts a hub alone, on a log in which nothing happens.
 func startHub(t *testing.T) (send func(msg any)) {
 	t.Helper()
-	s := &settings{Options{Events: quietLog{}, Now: time.Now, DeafEvery: time.Second, CheckEvery: time.Second}, newHouse(t)}
+	return startHubOn(t, quietLog{})
+}
+
+func startHubOn(t *testing.T, log importer.EventLog) (send func(msg any)) {
+	t.Helper()
+	s := &settings{Options{Events: log, Now: time.Now, DeafEvery: time.Second, CheckEvery: time.Second}, newHouse(t)}
 	hub := newHub(s)
 	to := s.spawn(nil, hubSpec, func() behavior { return hub })
 	t.Cleanup(func() {
@@ -97,6 +109,40 @@ func TestHubBoundsUpdates(t *testing.T) {
 			t.Errorf("the first came after %v with %d rows, the last after %v with %d", first, b.rows[0], last, b.rows[len(b.rows)-1])
 		}
 	})
+}
+
+// The state is read when the import has failed already; that it has is told
+// later than progress from before. Nobody must be told that it goes on.
+func TestProgressFromBeforeTheSnapshotIsStale(t *testing.T) {
+	t.Parallel()
+	for _, found := range []importer.State{importer.Failed, importer.Writing} {
+		synctest.Test(t, func(t *testing.T) {
+			id, b := uuid.New(), &bar{}
+			send := startHubOn(t, foundLog{state: found})
+			send(progressed{id, importer.ImportUpdate{State: importer.Scanning}})
+			send(subscribe{importer.ImportTopic(id), nil, b})
+			synctest.Wait()
+			if len(b.rows) > 0 || b.withSnapshot != nil {
+				t.Errorf("%s: told of progress from before", found)
+			}
+			send(progressed{id, importer.ImportUpdate{State: importer.Writing, Progress: importer.Progress{RowsDone: 5}}})
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got, want := len(b.rows), map[importer.State]int{importer.Writing: 1}[found]; got != want {
+				t.Errorf("%s: got %d updates of an import that writes, want %d", found, got, want)
+			}
+		})
+	}
+}
+
+// foundLog finds an import in a state, after event 2.
+type foundLog struct {
+	quietLog
+	state importer.State
+}
+
+func (l foundLog) TopicSnapshot(context.Context, string) (importer.Snapshot, error) {
+	return importer.Snapshot{Epoch: "e1", Seq: 2, Data: json.RawMessage(`{"import":{"state":"` + string(l.state) + `"}}`)}, nil
 }
 
 // An update that waits for its turn is stale when an event comes.

@@ -141,13 +141,15 @@ func (t *topic) enter(epoch string, head int64) {
 			}
 		}
 		t.drain()
-		t.stamp(t.now().UnixMilli())
 	}
 }
 
 // learn takes in a read of the log from after on. heard is what head was when
 // it began.
 func (t *topic) learn(after, heard int64, log importer.Log) {
+	if t.seq == unknownSeq {
+		t.latest = nil // from before or after the head, who knows
+	}
 	t.enter(log.Epoch, log.Head)
 	t.floor = log.Floor
 	old := 0

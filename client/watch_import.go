@@ -73,8 +73,8 @@ func apply(im *importer.Import, m Message) error {
 }
 
 func progress(im *importer.Import, u *importer.Update) error {
-	if u == nil {
-		return nil
+	if u == nil || im.State.Ended() {
+		return nil // only an event takes it up again
 	}
 	var p importer.ImportUpdate
 	if err := json.Unmarshal(u.Data, &p); err != nil {
