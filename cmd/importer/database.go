@@ -35,7 +35,7 @@ func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Log
 			Root:      filepath.Join(c.dataDir, "postgres"),
 			BinDir:    c.pgBin,
 			ToolsDirs: toolsDirs(),
-			Log:       log.With().Str("component", "postgres").Logger(),
+			Log:       log,
 		})
 		if err != nil {
 			return nil, err
