@@ -32,8 +32,7 @@ func BenchmarkImport(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	all := read(b, file)
-	products := distinct(all)
+	products := distinct(read(b, file))
 	var copied, old, first, again, peak []float64
 	for b.Loop() {
 		func() {
@@ -44,7 +43,7 @@ func BenchmarkImport(b *testing.B) {
 			first = append(first, bench.importSeconds(b, file, importer.Counts{Rows: rows, Created: int64(want.Created), Duplicates: int64(want.Duplicates)}))
 			again = append(again, bench.importSeconds(b, file, importer.Counts{Rows: rows, Unchanged: int64(want.Created), Duplicates: int64(want.Duplicates)}))
 			copied = append(copied, (before+bench.copyInto(b, "bench_copy_2", products))/2)
-			old = append(old, bench.theOldWay(b, all))
+			old = append(old, bench.theOldWay(b, file))
 			peak = append(peak, bench.peakMiB(b))
 		}()
 	}
@@ -150,16 +149,17 @@ func (x *bench) copyInto(b *testing.B, table string, products []importer.Row) fl
 	return time.Since(start).Seconds()
 }
 
-// theOldWay is how the system before this one wrote: for 1,000 rows at a time,
-// one after the other, it asks which SKUs exist and then upserts with one
-// multi-row VALUES statement. The values stand in the text of the statement, as
-// the Python driver put them there.
-func (x *bench) theOldWay(b *testing.B, rows []importer.Row) float64 {
+// theOldWay is how the system before this one worked: it reads the file, and
+// for 1,000 rows at a time, one after the other, it asks which SKUs exist and
+// then upserts with one multi-row VALUES statement. The values stand in the
+// text of the statement, as the Python driver put them there. The upload, which
+// the import's time includes, is left out.
+func (x *bench) theOldWay(b *testing.B, file string) float64 {
 	b.Helper()
 	x.like(b, "bench_old")
 	x.settle(b)
 	ctx, start := b.Context(), time.Now()
-	for batch := range slices.Chunk(rows, 1_000) {
+	for batch := range slices.Chunk(read(b, file), 1_000) {
 		batch = distinct(batch) // two rows with one key are an error of the statement
 		keys := make([]string, 0, len(batch))
 		args := make([]any, 0, 4*len(batch))
