@@ -485,9 +485,11 @@ test('the first load shows its shape, a failed one says why and tries again', as
   const fail = refuse(503, 'unavailable', 'The database is away.');
   let answer = () => {};
   const held = new Promise<void>((resolve) => (answer = resolve));
+  let failures = 0;
   await page.route('/api/products?*', async (r) => {
     await held;
     await fail(r).catch(() => {}); // some were given up
+    failures++;
   });
   await open(page, '/products?sku=LOAD-');
   await expect(page.locator('tbody .skel').first()).toBeVisible();
@@ -496,6 +498,9 @@ test('the first load shows its shape, a failed one says why and tries again', as
   await expect(page.getByRole('heading', { name: 'Products could not be loaded' })).toBeVisible();
   await expect(page.getByText('The database is away.')).toBeVisible();
   await accessible(page, 'load failed');
+  // The page asks once more by itself when it has heard of the topic; were that
+  // answered, there would be nothing to try again.
+  await expect.poll(() => failures).toBeGreaterThan(1);
   await page.unroute('/api/products?*');
   await page.getByRole('button', { name: 'Try again' }).click();
   await expect(row(page, 'LOAD-1')).toBeVisible();
