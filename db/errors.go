@@ -21,6 +21,7 @@ import (
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
 	uniqueViolation      = "23505"
+	undefinedTable       = "42P01"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03" // within lock_timeout

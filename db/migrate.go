@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,19 +55,11 @@ func (d *DB) migrateOne(ctx context.Context, tx pgx.Tx, all []migration) (done b
 		version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
 		return false, err
 	}
-	var current int
-	if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_migrations").Scan(&current); err != nil {
+	missing, err := missingMigrations(ctx, tx, all)
+	if err != nil {
 		return false, err
 	}
-	newest := all[len(all)-1].version
-	if current > newest {
-		return false, importer.Errorf(importer.Conflict,
-			"The database has schema version %d, but this program knows versions up to %d only. A newer release has migrated it: run that one, or restore a backup.", current, newest)
-	}
-	for _, m := range all {
-		if m.version <= current {
-			continue
-		}
+	for _, m := range missing {
 		if _, err := tx.Exec(ctx, m.sql); err != nil {
 			return false, fmt.Errorf("%s: %w", m.name, err)
 		}
@@ -79,19 +72,63 @@ func (d *DB) migrateOne(ctx context.Context, tx pgx.Tx, all []migration) (done b
 	return true, nil
 }
 
-// loadMigrations returns the migrations in order of their versions, 1, 2, 3 …
+// Unmigrated names the migrations that the database does not have yet.
+// Conflict when it has those of a newer release.
+func (d *DB) Unmigrated(ctx context.Context) ([]string, error) {
+	all, err := loadMigrations()
+	if err != nil {
+		return nil, err
+	}
+	missing, err := missingMigrations(ctx, d.pool, all)
+	if sqlState(err) == undefinedTable {
+		missing, err = all, nil
+	}
+	var names []string
+	for _, m := range missing {
+		names = append(names, m.name)
+	}
+	return names, domain("read schema version", err)
+}
+
+// missingMigrations returns those of all that were not applied. It looks at
+// each, for one may be merged after another with a higher number.
+func missingMigrations(ctx context.Context, q interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, all []migration) (missing []migration, err error) {
+	rows, err := q.Query(ctx, "SELECT version FROM schema_migrations ORDER BY version")
+	if err != nil {
+		return nil, err
+	}
+	applied, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, err
+	}
+	newest := all[len(all)-1].version
+	if n := len(applied); n > 0 && applied[n-1] > newest {
+		return nil, importer.Errorf(importer.Conflict,
+			"The database has schema version %d, but this program knows versions up to %d only. A newer release has migrated it: run that one, or restore a backup.", applied[n-1], newest)
+	}
+	for _, m := range all {
+		if !slices.Contains(applied, m.version) {
+			missing = append(missing, m)
+		}
+	}
+	return missing, nil
+}
+
+// loadMigrations returns the migrations in order of their versions.
 func loadMigrations() ([]migration, error) {
 	names, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil {
 		return nil, err
 	}
 	var all []migration
-	for i, file := range names {
+	for _, file := range names { // sorted, and all numbers have four digits
 		name := strings.TrimSuffix(file, ".sql")
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != i+1 {
-			return nil, fmt.Errorf("migration %s: it should be number %d", file, i+1)
+		if err != nil || len(number) != 4 || len(all) > 0 && version <= all[len(all)-1].version {
+			return nil, fmt.Errorf("migration %s: it should have a number of its own, of four digits", file)
 		}
 		text, err := migrations.Files.ReadFile(file)
 		if err != nil {

@@ -1,6 +1,7 @@
 package db_test
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,35 @@ func TestMigrateByManyAtOnceAndAgain(t *testing.T) {
 		t.Errorf("again: %v", err)
 	}
 	merge(t, d, writing(t, d, 1), 0, rowsOf("a"))
+}
+
+// A migration of one branch may be merged after a later number of another.
+func TestMigrateAppliesWhatIsMissingInBetween(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	d, conn := dbtest.OpenURL(t, url), connect(t, url)
+	if left, err := d.Unmigrated(t.Context()); err != nil || len(left) > 0 {
+		t.Fatalf("unmigrated: %q, %v, want none", left, err)
+	}
+	mustExec(t, conn, "DROP TABLE remembered_answers")
+	mustExec(t, conn, "DELETE FROM schema_migrations WHERE version = 8")
+	if left, err := d.Unmigrated(t.Context()); err != nil || !slices.Equal(left, []string{"0008_remembered_answers"}) {
+		t.Errorf("unmigrated: %q, %v, want number 8", left, err)
+	}
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := d.Remembered(t.Context(), "k", "r"); answer != nil || err != nil {
+		t.Errorf("remembered: %q, %v, want the table to be there and empty", answer, err)
+	}
+}
+
+func TestAllIsUnmigratedInAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	url, _ := emptied(t)
+	if left, err := dbtest.OpenURL(t, url).Unmigrated(t.Context()); err != nil || len(left) < 9 || left[0] != "0001_products" {
+		t.Errorf("got %q, %v, want all", left, err)
+	}
 }
 
 func TestMigrateRefusesANewerDatabase(t *testing.T) {
