@@ -49,6 +49,7 @@ var (
 	_ importer.ImportStore  = (*DB)(nil)
 	_ importer.ProductStore = (*DB)(nil)
 	_ importer.EventLog     = (*DB)(nil)
+	_ importer.StatusStore  = (*DB)(nil)
 )
 
 // Open prepares a pool of connections. It does not connect yet: Ping does.

@@ -20,12 +20,18 @@ const indexBytes = 4 << 20
 // Indexing says how far search is behind. Pending may count a product twice
 // that has changed twice.
 func (d *DB) Indexing(ctx context.Context) (importer.Indexing, error) {
-	var i importer.Indexing
-	err := d.pool.QueryRow(ctx, "SELECT ("+totalProducts+"), (SELECT coalesce(sum(products), 0) FROM search_queue WHERE deleted IS NULL)").
+	i, err := readIndexing(ctx, d.pool)
+	return i, domain("read state of indexing", err)
+}
+
+func readIndexing(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) (i importer.Indexing, err error) {
+	err = q.QueryRow(ctx, "SELECT ("+totalProducts+"), (SELECT coalesce(sum(products), 0) FROM search_queue WHERE deleted IS NULL)").
 		Scan(&i.Total, &i.Pending)
 	i.Pending = min(i.Pending, i.Total)
 	i.Indexed = i.Total - i.Pending
-	return i, domain("read state of indexing", err)
+	return i, err
 }
 
 // SearchIndexed reports whether searches have their trigram index. Without

@@ -1,0 +1,71 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"importer"
+)
+
+// Status says how things stand, all as of one moment. It takes a few ms, also
+// with a million products.
+func (d *DB) Status(ctx context.Context) (importer.StoreStatus, error) {
+	s := importer.StoreStatus{Imports: map[importer.State]int64{
+		importer.Uploading: 0, importer.Queued: 0, importer.Scanning: 0, importer.Writing: 0,
+		importer.Completed: 0, importer.Failed: 0, importer.Cancelled: 0,
+	}}
+	one := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, d.pool, one, func(tx pgx.Tx) (err error) {
+		if err := importsByState(ctx, tx, &s); err != nil {
+			return err
+		}
+		if s.Machines, err = machines(ctx, tx); err != nil {
+			return err
+		}
+		if s.Indexing, err = readIndexing(ctx, tx); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT pg_database_size(current_database()), current_setting('server_version')").Scan(&s.Bytes, &s.Version)
+	})
+	return s, domain("read the status", err)
+}
+
+func importsByState(ctx context.Context, tx pgx.Tx, s *importer.StoreStatus) error {
+	rows, err := tx.Query(ctx, `
+		SELECT state, count(*), coalesce(extract(epoch FROM now() - min(greatest(uploaded_at, not_before)) FILTER (WHERE state = 'queued')), 0)::float8
+		FROM imports GROUP BY state`)
+	if err != nil {
+		return err
+	}
+	var state importer.State
+	var n int64
+	var waits float64 // below 0: not due yet
+	_, err = pgx.ForEachRow(rows, []any{&state, &n, &waits}, func() error {
+		s.Imports[state] = n
+		s.QueuedFor = max(s.QueuedFor, time.Duration(waits*float64(time.Second)))
+		return nil
+	})
+	return err
+}
+
+// PoolStatus is how busy the connections to the database are.
+type PoolStatus struct {
+	InUse, Idle, Opening, Max int32
+	Acquired, Waited          int64 // acquisitions in all, and those that had to wait
+	WaitedFor                 time.Duration
+	Abandoned                 int64 // by a caller that ran out of time
+}
+
+// Pool tells without asking the database.
+func (d *DB) Pool() PoolStatus { return poolStatus(d.pool.Stat()) }
+
+func poolStatus(s *pgxpool.Stat) PoolStatus {
+	return PoolStatus{
+		InUse: s.AcquiredConns(), Idle: s.IdleConns(), Opening: s.ConstructingConns(), Max: s.MaxConns(),
+		Acquired: s.AcquireCount(), Waited: s.EmptyAcquireCount(), WaitedFor: s.EmptyAcquireWaitTime(),
+		Abandoned: s.CanceledAcquireCount(),
+	}
+}
