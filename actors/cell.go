@@ -75,18 +75,25 @@ type (
 
 // house is what all cells of a System share.
 type house struct {
-	engine *actor.Engine
-	log    zerolog.Logger
-	now    func() time.Time
-	live   sync.WaitGroup // cells that have not exited, and what they run with beside
+	engine  *actor.Engine
+	log     zerolog.Logger
+	observe Observer
+	now     func() time.Time
+	live    sync.WaitGroup // cells that have not exited, and what they run with beside
 }
 
 // spawn starts an actor. It always spawns at the engine's root: hollywood's
 // own parenthood waits without limit for children and hangs on a second
 // poison. Parenthood here is the parent's pid and the message exited.
 func (h *house) spawn(parent pid, spec childSpec, build func() behavior) pid {
+	return h.spawnIn(h.log, parent, spec, build)
+}
+
+// spawnIn starts an actor whose log lines have the fields of about, too.
+func (h *house) spawnIn(about zerolog.Logger, parent pid, spec childSpec, build func() behavior) pid {
 	h.live.Add(1)
-	c := &cell{house: h, spec: spec, parent: parent, build: build, log: h.log.With().Str("actor", spec.name).Logger()}
+	c := &cell{house: h, spec: spec, parent: parent, build: build}
+	c.concerns(about)
 	return h.engine.Spawn(func() actor.Receiver { return c }, spec.name,
 		actor.WithInboxSize(16),        // 1.1 KB an actor; it grows where needed
 		actor.WithMaxRestarts(1<<31-1), // never reached: no panic gets as far as hollywood
@@ -104,6 +111,7 @@ func (h *house) reap(child pid) { h.engine.Poison(child) }
 // says, and tells its parent how it ended.
 type cell struct {
 	*house
+	about  zerolog.Logger // log with the fields that its children have, too
 	log    zerolog.Logger
 	spec   childSpec
 	build  func() behavior
@@ -127,6 +135,11 @@ const (
 	resting // until the backoff is over
 	dead
 )
+
+// concerns says what the actor and the children it will have are about.
+func (c *cell) concerns(about zerolog.Logger) {
+	c.about, c.log = about, about.With().Str("actor", c.spec.name).Logger()
+}
 
 // Receive is called by hollywood, one message at a time.
 func (c *cell) Receive(ctx *actor.Context) {
@@ -162,7 +175,7 @@ func (c *cell) after(d time.Duration, msg any) *time.Timer {
 
 // spawnChild starts an actor that reports to this one.
 func (c *cell) spawnChild(spec childSpec, build func() behavior) pid {
-	return c.spawn(c.self, spec, build)
+	return c.spawnIn(c.about, c.self, spec, build)
 }
 
 // beside runs f on a goroutine of its own and sends the actor what it
@@ -218,6 +231,7 @@ func (c *cell) fail(err error) {
 	n := len(c.failures)
 	if c.spec.restart == temporary || n > c.spec.maxFailures {
 		c.state, c.pending, c.stash = dead, nil, nil
+		c.observe.GivenUp(c.spec.name)
 		c.log.Error().Err(err).Int("failures", n).Msg("actor given up")
 		if c.parent != nil {
 			c.send(c.parent, escalated{c.self, c.spec.name, err})
@@ -226,6 +240,7 @@ func (c *cell) fail(err error) {
 	}
 	c.state = resting
 	wait := min(c.spec.backoff<<min(n-1, 16), maxBackoff)
+	c.observe.Restarted(c.spec.name)
 	c.log.Warn().Err(err).Int("failures", n).Dur("backoff", wait).Msg("actor restarts")
 	c.timer = c.after(wait, reboot{})
 }

@@ -18,7 +18,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &house{engine: engine, log: zerolog.Nop(), now: time.Now}
+	return &house{engine: engine, log: zerolog.Nop(), observe: unobserved{}, now: time.Now}
 }
 
 // script is a behavior made of functions.

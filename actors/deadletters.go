@@ -10,11 +10,14 @@ import (
 // deadLetters logs what reached nobody. It is the only subscriber to the
 // engine's events and is never reaped: one that dies without unsubscribing
 // makes the engine loop on its own dead letters.
-type deadLetters struct{ log zerolog.Logger }
+type deadLetters struct {
+	log     zerolog.Logger
+	observe Observer
+}
 
 func (h *house) watchDeadLetters() {
 	log := h.log.With().Str("actor", "deadletters").Logger()
-	h.engine.Subscribe(h.engine.Spawn(func() actor.Receiver { return deadLetters{log} }, "deadletters", actor.WithInboxSize(16)))
+	h.engine.Subscribe(h.engine.Spawn(func() actor.Receiver { return deadLetters{log, h.observe} }, "deadletters", actor.WithInboxSize(16)))
 }
 
 // Receive logs letters at debug: a timer or a last report that outlives its
@@ -23,8 +26,10 @@ func (h *house) watchDeadLetters() {
 func (d deadLetters) Receive(c *actor.Context) {
 	switch m := c.Message().(type) {
 	case actor.DeadLetterEvent:
+		d.observe.DeadLetter()
 		d.log.Debug().Str("to", m.Target.GetID()).Str("message", fmt.Sprintf("%T", m.Message)).Msg("dead letter")
 	case actor.ActorRestartedEvent:
+		d.observe.Restarted("hollywood")
 		d.log.Error().Str("from", m.PID.GetID()).Interface("reason", m.Reason).Msg("panic outside a cell")
 	}
 }

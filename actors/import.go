@@ -89,7 +89,7 @@ func newImportRun(s *settings, claim importer.Claim, manager, hub pid) *importRu
 }
 
 func (r *importRun) start(c *cell) error {
-	c.log = c.log.With().Stringer("import_id", r.claim.ID).Int64("epoch", r.claim.Epoch).Logger()
+	c.concerns(c.about.With().Stringer("import_id", r.claim.ID).Int64("epoch", r.claim.Epoch).Logger())
 	c.log.Info().Str("state", string(r.claim.State)).Int("attempt", r.claim.Attempts).Msg("import begins here")
 	c.send(c.self, tick{})
 	r.advance(c)
@@ -207,7 +207,7 @@ func (r *importRun) startScan(c *cell) {
 	writers := make([]pid, r.Writers)
 	for i := range writers {
 		w := writer{
-			ctx: r.work, store: r.Store, id: r.claim.ID, epoch: r.claim.Epoch,
+			ctx: r.work, store: r.Store, observe: r.Observe, id: r.claim.ID, epoch: r.claim.Epoch,
 			index: i, run: c.self, deduper: r.deduper,
 		}
 		writers[i] = r.child(c, writerSpec, func() behavior { fresh := w; return &fresh })

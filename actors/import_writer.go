@@ -21,6 +21,7 @@ import (
 type writer struct {
 	ctx     context.Context
 	store   importer.ImportStore
+	observe Observer
 	id      uuid.UUID
 	epoch   int64
 	index   int
@@ -52,10 +53,14 @@ func (w *writer) handle(c *cell, msg any) error {
 	switch m := msg.(type) {
 	case *merge:
 		var res importer.Merged
+		began := time.Now()
 		res, err = w.store.MergeBatch(w.ctx, m.batch, w.way)
 		if err != nil {
 			err = fmt.Errorf("merge batch %d: %w", m.batch.Number, err)
 			break
+		}
+		if !res.Again {
+			w.observe.Merged(res, time.Since(began))
 		}
 		w.way = res.Next
 		done = wrote{m.batch.Number, res}
@@ -65,6 +70,7 @@ func (w *writer) handle(c *cell, msg any) error {
 			err = fmt.Errorf("add %d rejects: %w", len(m.rejects), err)
 			break
 		}
+		w.observe.Rejected(len(m.rejects))
 		done = recorded{}
 		m.rejects = nil
 	}

@@ -104,7 +104,7 @@ func (m *imports) handle(c *cell, msg any) error {
 		}
 	case cleanedUp:
 		if msg.err != nil && !isLost(msg.err) {
-			c.log.Warn().Err(msg.err).Msg("import not cleaned up, its lease runs out")
+			c.log.Warn().Err(msg.err).Stringer("import_id", msg.id).Msg("import not cleaned up, its lease runs out")
 		}
 	case ended:
 		if r := m.runs[msg.id]; r != nil {
@@ -201,6 +201,9 @@ func (m *imports) onClaimed(c *cell, msg claimed) {
 			m.giveBack(c, claim)
 			continue
 		}
+		if claim.State != importer.Queued {
+			m.Observe.TakenOver()
+		}
 		m.run(c, claim)
 	}
 	switch {
@@ -217,8 +220,8 @@ func (m *imports) giveBack(c *cell, claim importer.Claim) {
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 		defer cancel()
-		return cleanedUp{m.Store.Release(ctx, claim.ID, claim.Epoch, m.Now())}
-	}, func(err error) any { return cleanedUp{err} })
+		return cleanedUp{claim.ID, m.Store.Release(ctx, claim.ID, claim.Epoch, m.Now())}
+	}, func(err error) any { return cleanedUp{claim.ID, err} })
 }
 
 // onEscalated fails an import whose supervisor crashed: a crash that comes
@@ -237,8 +240,8 @@ func (m *imports) onEscalated(c *cell, msg escalated) {
 		ctx, cancel := context.WithTimeout(m.life, stepTimeout)
 		defer cancel()
 		_, err := m.Store.Fail(ctx, r.claim.ID, r.claim.Epoch, importer.Scan{}, why)
-		return cleanedUp{err}
-	}, func(err error) any { return cleanedUp{err} })
+		return cleanedUp{r.claim.ID, err}
+	}, func(err error) any { return cleanedUp{r.claim.ID, err} })
 }
 
 func (m *imports) onExited(c *cell, msg exited) {

@@ -33,7 +33,10 @@ type (
 		err    error
 	}
 	houseKept struct{ err error }
-	cleanedUp struct{ err error } // after an import that ended badly
+	cleanedUp struct { // after an import that ended badly
+		id  uuid.UUID
+		err error
+	}
 )
 
 // imports → import

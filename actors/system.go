@@ -40,8 +40,9 @@ type Options struct {
 	// when the caller sees to it.
 	OnCommit func(publish func([]importer.Event))
 
-	Log zerolog.Logger
-	Now func() time.Time // nil means time.Now
+	Observe Observer // nil: nobody
+	Log     zerolog.Logger
+	Now     func() time.Time // nil means time.Now
 }
 
 // System runs imports and fans out what happens. It implements
@@ -93,13 +94,16 @@ func Start(o Options) (*System, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Observe == nil {
+		o.Observe = unobserved{}
+	}
 	slog.SetDefault(slog.New(zerolog.NewSlogHandler(o.Log)))
 	engine, err := actor.NewEngine(actor.NewEngineConfig())
 	if err != nil {
 		return nil, fmt.Errorf("actor engine: %w", err)
 	}
 	s := &System{
-		settings: &settings{o, &house{engine: engine, log: o.Log, now: o.Now}},
+		settings: &settings{o, &house{engine: engine, log: o.Log, observe: o.Observe, now: o.Now}},
 		closed:   make(chan struct{}),
 	}
 	s.watchDeadLetters()

@@ -1,0 +1,37 @@
+package actors
+
+import (
+	"time"
+
+	"importer"
+)
+
+// Observer is told what happens, for figures. Its methods must not block.
+type Observer interface {
+	// Merged: a batch is in the catalogue, that long after it was begun. It is
+	// not told of one that an earlier try had committed.
+	Merged(m importer.Merged, took time.Duration)
+	// Rejected: rows are recorded as rejected. Whoever scans a file again
+	// records them again.
+	Rejected(rows int)
+	// Ended: an import has, here, by itself.
+	Ended(state importer.State)
+	// TakenOver: an import was claimed that another machine had begun.
+	TakenOver()
+	// Restarted and GivenUp: an actor failed, and what became of it.
+	Restarted(actor string)
+	GivenUp(actor string)
+	// DeadLetter: a message reached nobody.
+	DeadLetter()
+}
+
+// unobserved is the Observer when nobody wants figures.
+type unobserved struct{}
+
+func (unobserved) Merged(importer.Merged, time.Duration) {}
+func (unobserved) Rejected(int)                          {}
+func (unobserved) Ended(importer.State)                  {}
+func (unobserved) TakenOver()                            {}
+func (unobserved) Restarted(string)                      {}
+func (unobserved) GivenUp(string)                        {}
+func (unobserved) DeadLetter()                           {}
