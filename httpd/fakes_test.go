@@ -155,6 +155,16 @@ func (f *fakeStore) EachReject(ctx context.Context, _ uuid.UUID, do func(importe
 
 func (f *fakeStore) RejectHead(context.Context, uuid.UUID) (importer.Head, error) { return f.head, nil }
 
+// fakeStatus says what it is told to.
+type fakeStatus struct {
+	importer.StoreStatus
+	down error
+}
+
+func (f *fakeStatus) Status(context.Context) (importer.StoreStatus, error) {
+	return f.StoreStatus, f.down
+}
+
 // fakeImporter records what it was told.
 type fakeImporter struct {
 	mu       sync.Mutex

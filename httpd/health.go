@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -46,10 +45,7 @@ func (s *Server) missing(ctx context.Context) []string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if err := s.Ready(ctx); err != nil {
-		return strings.Split(err.Error(), "\n") // errors.Join puts one on each line
-	}
-	return nil
+	return s.Ready(ctx)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

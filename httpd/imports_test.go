@@ -227,17 +227,17 @@ func TestOtherSitesMayNotChangeAnything(t *testing.T) {
 
 func TestHealthAndReadiness(t *testing.T) {
 	t.Parallel()
-	var down error
-	b := setup(t, func(o *httpd.Options) { o.Ready = func(context.Context) error { return down } })
+	var down []string
+	b := setup(t, func(o *httpd.Options) { o.Ready = func(context.Context) []string { return down } })
 	if got, want := string(b.do("GET", "/healthz", nil).body), `{"status":"ok","version":"test"}`+"\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got, want := string(b.do("GET", "/readyz", nil).body), `{"status":"ready","missing":[]}`+"\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	down = errors.Join(errors.New("database: connection refused"), errors.New("migrations: 2 pending"))
+	down = []string{"The database cannot be reached right now.", "The uploads cannot be written to."}
 	r := b.do("GET", "/readyz", nil)
-	if want := `{"status":"not ready","missing":["database: connection refused","migrations: 2 pending"]}` + "\n"; r.status != 503 || string(r.body) != want {
+	if want := `{"status":"not ready","missing":["The database cannot be reached right now.","The uploads cannot be written to."]}` + "\n"; r.status != 503 || string(r.body) != want {
 		t.Errorf("got %d %s, want 503 %s", r.status, r.body, want)
 	}
 	down = nil

@@ -51,6 +51,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 				recovered(answer, r, v)
 			}
 			s.logAccess(r, answer, began)
+			s.Observe.Answered(routeOf(r), answer.status, s.Now().Sub(began))
 		}()
 		next.ServeHTTP(answer, r)
 	})

@@ -31,6 +31,7 @@ var descriptions = map[string]string{
 	"delete-all-products": "Wants ?confirm=delete-all. A conflict while an import writes.",
 	"get-indexing":        "Search answers are complete also while products wait for the index, only slower.",
 	"export-products":     "Columns sku, name, description, active, by order of creation, of one moment. The file is streamed; should the server fail in the middle, the connection breaks.",
+	"get-status":          "For people and for scripts that look after the server; Prometheus has figures of its own.",
 	"create-import":       "The file is the raw body, whatever its content type, or the field `file` of a multipart form. The answer comes when the file is stored; the import then runs by itself. For files that should survive a broken connection there is tus at /api/uploads.",
 	"put-import":          "See POST.",
 	"retry-import":        "The file is kept until the import has completed; rows that were written are not written again.",
@@ -68,6 +69,10 @@ var members = map[string]map[string]string{
 		"next": "The cursor of the page that follows; null at the end.", "prev": "The cursor of the page before; null at the beginning.",
 		"total": "Products that match.", "total_is_floor": "There are more than total, and counting them all would take too long.",
 	},
+	"Machine": {
+		"name": "Of its host.", "seen_at": "Its last sign of life, one every 10 s.", "alive": "The last sign of life is no older than 30 s.",
+		"imports": "Imports that it works on or receives.",
+	},
 	"Indexing": {"indexed": "Products in the search index.", "total": "Products there are.", "pending": "Products still to be indexed."},
 	"Import": {
 		"size": "Bytes; 0 while unknown.", "dry_run": "The file is checked and nothing is changed.", "resumable": "Uploaded in parts.",
@@ -91,7 +96,7 @@ var members = map[string]map[string]string{
 	"FieldError":  {"pointer": "RFC 6901 into the body, or the name of a parameter or header.", "detail": "What is wrong with it."},
 }
 
-var formats = map[string]map[string]string{"Import": {"id": "uuid"}}
+var formats = map[string]map[string]string{"Import": {"id": "uuid"}, "Machine": {"id": "uuid"}}
 
 var (
 	exampleTime    = time.Date(2026, 3, 14, 9, 26, 53, 589793000, time.UTC)
@@ -103,6 +108,20 @@ var (
 		Encoding: "utf-8", Delimiter: ",", Mapping: map[string]string{"sku": "SKU", "name": "Name", "description": "Description"}, Attempts: 1, CreatedAt: exampleTime, StartedAt: &exampleTime,
 	}
 )
+
+var exampleStatus = Status{
+	Version: "1.0.0", Commit: "9c1fa94", Machine: exampleImport.ID, StartedAt: exampleTime, Uptime: 93_600,
+	Machines: []importer.Machine{{
+		ID: exampleImport.ID, Name: "app-1", Version: "1.0.0", StartedAt: exampleTime, SeenAt: exampleTime.Add(26 * time.Hour), Alive: true, Imports: 1,
+	}},
+	Imports: map[importer.State]int64{
+		importer.Uploading: 0, importer.Queued: 0, importer.Scanning: 0, importer.Writing: 1,
+		importer.Completed: 41, importer.Failed: 1, importer.Cancelled: 0,
+	},
+	Indexing: importer.Indexing{Indexed: 499_000, Total: 500_000, Pending: 1_000},
+	Database: DatabaseStatus{Version: "17.6", Bytes: 412_000_000},
+	Sockets:  SocketStatus{Open: 3},
+}
 
 // examples of a request, an answer and the id in the path, by operation.
 var examples = map[string]struct{ request, answer, id any }{
@@ -125,6 +144,7 @@ var examples = map[string]struct{ request, answer, id any }{
 	"get-upload-offset":   {id: exampleImport.ID},
 	"append-upload":       {id: exampleImport.ID},
 	"cancel-upload":       {id: exampleImport.ID},
+	"get-status":          {answer: exampleStatus},
 	"get-health":          {answer: health{"ok", "1.0.0"}},
 	"get-readiness":       {answer: readiness{"ready", []string{}}},
 }

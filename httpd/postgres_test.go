@@ -68,10 +68,8 @@ func TestUploadIntoPostgres(t *testing.T) {
 func TestUploadWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	store := dbtest.OpenURL(t, "postgres://nobody@127.0.0.1:1/none") // where nothing listens
-	b := setup(t, func(o *httpd.Options) { o.Imports, o.Ready = store, store.Ping })
+	b := setup(t, func(o *httpd.Options) { o.Imports, o.Status = store, store })
 	b.problem(b.do("POST", "/api/imports", bytes.NewReader(csv(10))), http.StatusServiceUnavailable, importer.Unavailable)
 	b.nothingLeft()
-	if got := b.do("GET", "/readyz", nil).status; got != http.StatusServiceUnavailable {
-		t.Errorf("got status %d from /readyz, want 503", got)
-	}
+	b.problem(b.do("GET", "/api/status", nil), http.StatusServiceUnavailable, importer.Unavailable)
 }

@@ -49,6 +49,7 @@ func (s *Server) routes() (http.Handler, error) {
 	describe(api.OpenAPI(), "GET /ws", "open-socket", "Live progress and changes")
 	plain(api, mux, "GET /api/asyncapi.json", "get-asyncapi", "What /ws says and takes (AsyncAPI 3)", serveAsyncAPI)
 	describe(api.OpenAPI(), "GET /api/openapi.json", "get-openapi", "This document") // see document
+	handle(api, "GET /api/status", "get-status", "How things stand", s.status)
 	plain(api, mux, "GET /healthz", "get-health", "Whether the process is alive", s.healthz)
 	plain(api, mux, "GET /readyz", "get-readiness", "Whether requests should come here", s.readyz)
 

@@ -23,22 +23,25 @@ import (
 )
 
 // Options is what a Server is made of. Fields without a default are required,
-// Web and Ready excepted.
+// Web, Ready and Observe excepted.
 type Options struct {
 	Imports   importer.ImportStore
 	Products  importer.ProductStore
 	Events    importer.EventLog
+	Status    importer.StatusStore
 	Importer  importer.Importer
 	Hub       importer.Hub
 	Spool     importer.Spool
 	Node      uuid.UUID // owner of the uploads that arrive here
 	MaxUpload int64     // bytes
 
-	Web     http.Handler                // everything outside /api, /ws and health
-	Ready   func(context.Context) error // what /readyz asks; nil means always ready
+	Web     http.Handler                   // everything outside /api, /ws and health
+	Ready   func(context.Context) []string // what is missing to be ready, a sentence each; nil means nothing ever
+	Observe Observer                       // nil: nobody
 	Log     zerolog.Logger
 	Now     func() time.Time // default time.Now
 	Version string
+	Commit  string // what it was built from; may be empty
 
 	UploadIdle time.Duration // how long an upload may send nothing; default a minute
 	Socket     SocketOptions
@@ -48,6 +51,7 @@ type Options struct {
 type Server struct {
 	Options
 	http        *http.Server
+	started     time.Time
 	sockets     *sockets
 	transfers   transfers
 	idempotency idempotency
@@ -57,7 +61,7 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	var missing []error
 	for name, there := range map[string]bool{
-		"Imports": o.Imports != nil, "Products": o.Products != nil, "Events": o.Events != nil,
+		"Imports": o.Imports != nil, "Products": o.Products != nil, "Events": o.Events != nil, "Status": o.Status != nil,
 		"Importer": o.Importer != nil, "Hub": o.Hub != nil,
 		"Spool": o.Spool != nil, "Node": o.Node != uuid.Nil, "MaxUpload": o.MaxUpload > 0,
 	} {
@@ -74,7 +78,10 @@ func New(o Options) (*Server, error) {
 	if o.UploadIdle <= 0 {
 		o.UploadIdle = time.Minute
 	}
-	s := &Server{Options: o, sockets: newSockets(o.Socket.withDefaults(), o.Hub, o.Log)}
+	if o.Observe == nil {
+		o.Observe = unobserved{}
+	}
+	s := &Server{Options: o, started: o.Now(), sockets: newSockets(o.Socket.withDefaults(), o.Hub, o.Observe, o.Log)}
 	routes, err := s.routes()
 	if err != nil {
 		return nil, err

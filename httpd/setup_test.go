@@ -51,6 +51,7 @@ type bench struct {
 	store    *fakeStore
 	products *fakeProducts
 	events   *fakeEvents
+	status   *fakeStatus
 	importer *fakeImporter
 	hub      *fakeHub
 	spool    importer.Spool
@@ -60,14 +61,14 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*httpd.Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, importer: newFakeImporter(), hub: newFakeHub(), dir: t.TempDir()}
+	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, status: &fakeStatus{}, importer: newFakeImporter(), hub: newFakeHub(), dir: t.TempDir()}
 	files, err := spool.Open(b.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.spool = files
 	o := httpd.Options{
-		Imports: b.store, Products: b.products, Events: b.events, Importer: b.importer, Hub: b.hub, Spool: b.spool, Node: uuid.New(),
+		Imports: b.store, Products: b.products, Events: b.events, Status: b.status, Importer: b.importer, Hub: b.hub, Spool: b.spool, Node: uuid.New(),
 		MaxUpload: 64 << 20, Version: "test", Log: zerolog.New(zerolog.NewTestWriter(t)),
 	}
 	for _, f := range change {

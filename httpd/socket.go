@@ -88,6 +88,7 @@ const (
 type sockets struct {
 	options SocketOptions
 	hub     importer.Hub
+	observe Observer
 	log     zerolog.Logger
 	lastID  atomic.Int64
 	door    door
@@ -98,8 +99,8 @@ type sockets struct {
 	empty  chan struct{} // closed when the last connection is gone after closed
 }
 
-func newSockets(o SocketOptions, hub importer.Hub, log zerolog.Logger) *sockets {
-	return &sockets{options: o, hub: hub, log: log, door: newDoor(o), conns: map[*conn]struct{}{}, empty: make(chan struct{})}
+func newSockets(o SocketOptions, hub importer.Hub, observe Observer, log zerolog.Logger) *sockets {
+	return &sockets{options: o, hub: hub, observe: observe, log: log, door: newDoor(o), conns: map[*conn]struct{}{}, empty: make(chan struct{})}
 }
 
 // ServeHTTP accepts a connection, starts its reader and returns: an idle

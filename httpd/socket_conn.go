@@ -37,6 +37,7 @@ type conn struct {
 	subs      map[string]*subscription
 	heartbeat *time.Timer
 	awaiting  bool // a heartbeat has no answer yet
+	pinged    time.Time
 	busy      bool // the reader does not read, so there can be none
 	gone      bool
 }
@@ -49,7 +50,7 @@ func newConn(s *sockets, ws *websocket.Conn, h *hijacker, client netip.Prefix, f
 		subs:   map[string]*subscription{},
 	}
 	c.log = s.log.With().Str("conn", c.id).Logger()
-	c.out = outbox{gap: s.options.Coalesce, limit: s.options.Queue, write: c.write, end: c.sayClose, cut: c.cut}
+	c.out = outbox{gap: s.options.Coalesce, limit: s.options.Queue, write: c.write, end: c.sayClose, cut: c.cut, sent: s.observe.Sent}
 	c.out.room.L = &c.out.mu
 	return c
 }
@@ -207,7 +208,7 @@ func (c *conn) beat() {
 		return
 	}
 	silent := c.awaiting && !c.busy
-	c.awaiting = true
+	c.awaiting, c.pinged = true, time.Now()
 	c.heartbeat.Reset(c.server.options.Pong)
 	c.mu.Unlock()
 	switch {
@@ -230,6 +231,7 @@ func (c *conn) heard() {
 	defer c.mu.Unlock()
 	if c.awaiting && !c.gone {
 		c.awaiting = false
+		c.server.observe.Ponged(time.Since(c.pinged))
 		c.heartbeat.Reset(c.server.options.Ping)
 	}
 }
@@ -253,6 +255,7 @@ func (c *conn) write(message []byte) error {
 }
 
 func (c *conn) sayClose(code websocket.StatusCode, why string) {
+	c.server.observe.Cut(int(code))
 	if err := c.ws.Close(code, why); err != nil {
 		c.log.Debug().Err(err).Int("code", int(code)).Msg("socket closed without an answer")
 	}
@@ -263,6 +266,7 @@ func (c *conn) sayClose(code websocket.StatusCode, why string) {
 // and cleans up.
 func (c *conn) cut(why error) {
 	if errors.Is(why, errSlow) || errors.Is(why, os.ErrDeadlineExceeded) {
+		c.server.observe.Cut(int(closeSlow))
 		c.log.Info().Int("code", int(closeSlow)).Msg("socket cut: the client reads too slowly")
 	}
 	if tcp, ok := (&hijacker{conn: c.net}).tcp(); ok {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"importer"
 )
 
 // A message of several frames is at most this large, or one frame.
@@ -27,10 +29,12 @@ type outbox struct {
 	write func([]byte) error                          // one message
 	end   func(code websocket.StatusCode, why string) // after the last message, when closed
 	cut   func(error)                                 // nothing more can be sent; must not block
+	sent  func(lag time.Duration)                     // after a message with events: how old the oldest is
 
 	mu      sync.Mutex
 	queue   [][]byte
 	bytes   int
+	oldest  time.Time // of the events in the queue; zero when there is none
 	updates map[string][]byte
 	order   []string  // topics of updates, oldest first
 	last    time.Time // when the last message was written
@@ -72,6 +76,23 @@ func (o *outbox) push(topic string, frame []byte) {
 	}
 	o.schedule()
 	o.mu.Unlock()
+}
+
+// pushEvent adds an event, and remembers since when the oldest waits.
+func (o *outbox) pushEvent(e importer.Event, frame []byte) {
+	o.mu.Lock()
+	if o.oldest.IsZero() {
+		o.oldest = e.At
+	}
+	o.mu.Unlock()
+	o.push(e.Topic, frame)
+}
+
+// waiting is how many bytes wait in the queue.
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
 }
 
 // promise waits until there is room in the queue for a long answer and keeps
@@ -199,7 +220,7 @@ func (o *outbox) wake() {
 // run writes until nothing is due.
 func (o *outbox) run() {
 	for again := true; again; {
-		frames := o.take()
+		frames, oldest := o.take()
 		if len(frames) > 0 {
 			if err := o.write(join(frames)); err != nil {
 				o.kill()
@@ -207,12 +228,16 @@ func (o *outbox) run() {
 				return
 			}
 		}
+		if !oldest.IsZero() && o.sent != nil {
+			o.sent(time.Since(oldest))
+		}
 		again = o.rest(len(frames) > 0)
 	}
 }
 
-// take removes the frames of the next message.
-func (o *outbox) take() [][]byte {
+// take removes the frames of the next message, and tells since when the oldest
+// event in the queue has waited.
+func (o *outbox) take() ([][]byte, time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var frames [][]byte
@@ -229,9 +254,11 @@ func (o *outbox) take() [][]byte {
 	}
 	o.queue = o.queue[n:]
 	o.room.Signal()
+	oldest := o.oldest
 	if o.backlog = len(o.queue) > 0; o.backlog {
-		return frames
+		return frames, time.Time{} // counted with the last of them
 	}
+	o.oldest = time.Time{}
 	o.queue = nil // an idle connection keeps no memory
 	n = 0
 	for n < len(o.order) && fits(o.updates[o.order[n]]) {
@@ -241,7 +268,7 @@ func (o *outbox) take() [][]byte {
 	}
 	o.order = o.order[n:]
 	o.backlog = len(o.order) > 0
-	return frames
+	return frames, oldest
 }
 
 // rest decides after a message whether the writer goes on: at once with what

@@ -20,6 +20,7 @@ type subscription struct {
 // waits, as an event does: it is from before.
 func (s *subscription) Subscribed(topic string, answer importer.Subscription) {
 	s.send(func(out *outbox) {
+		s.conn.server.observe.Subscribed(outcomeOf(answer), len(answer.Events))
 		out.push(topic, subscribedFrame(s.id, topic, answer))
 		if answer.Reason == "" && answer.Update != nil {
 			out.update(topic, updateFrame(*answer.Update))
@@ -37,6 +38,7 @@ func (s *subscription) Refused(topic string, err error) {
 		s.conn.log.Error().Err(err).Str("topic", topic).Msg("subscribe failed")
 	}
 	s.send(func(out *outbox) {
+		s.conn.server.observe.Subscribed(outcomeRefused, 0)
 		delete(s.conn.subs, topic)
 		out.push("", errorFrame(s.id, code, message))
 		s.answered()
@@ -45,7 +47,7 @@ func (s *subscription) Refused(topic string, err error) {
 
 // Event implements importer.Subscriber.
 func (s *subscription) Event(e importer.Event, frame []byte) {
-	s.send(func(out *outbox) { out.push(e.Topic, frame) })
+	s.send(func(out *outbox) { out.pushEvent(e, frame) })
 }
 
 // Update implements importer.Subscriber.

@@ -104,6 +104,7 @@ func (s *Server) begin(ctx context.Context, n importer.NewImport) (importer.Clai
 	if err != nil {
 		return claim, err
 	}
+	zerolog.Ctx(ctx).Info().Stringer("import_id", claim.ID).Msg("import created")
 	if err := s.Spool.Create(ctx, claim.ID); err != nil {
 		s.abandon(ctx, claim.ID, err)
 		return claim, err

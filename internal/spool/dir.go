@@ -15,6 +15,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,6 +120,19 @@ func (d *Dir) List(context.Context) ([]uuid.UUID, error) {
 		}
 	}
 	return ids, nil
+}
+
+// Writable checks that a file could be kept now.
+func (d *Dir) Writable() error {
+	f, err := os.CreateTemp(d.path, removedPrefix+"probe-*")
+	if err != nil {
+		return storageError("write to", err)
+	}
+	_, err = f.WriteString("probe")
+	if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return storageError("write to", err)
+	}
+	return nil
 }
 
 func (d *Dir) filePath(id uuid.UUID) string { return filepath.Join(d.path, id.String()) }
