@@ -26,6 +26,9 @@ type config struct {
 	pgBin       string
 	maxUpload   int64
 	logLevel    string
+
+	metricsAddr  string
+	metricsAsked bool // it is not the default
 }
 
 func databaseFlags(c *config) []cli.Flag {
@@ -42,6 +45,7 @@ func databaseFlags(c *config) []cli.Flag {
 func serveFlags(c *config) []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "addr", Usage: "address to listen on", Value: "127.0.0.1:8080", Sources: cli.EnvVars("IMPORTER_ADDR"), Destination: &c.addr},
+		&cli.StringFlag{Name: "metrics-addr", Usage: "private address for /metrics and /debug/pprof, which ask nobody who they are; empty: none", Value: "127.0.0.1:9091", Sources: cli.EnvVars("IMPORTER_METRICS_ADDR"), Destination: &c.metricsAddr},
 		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
 	}, databaseFlags(c)...)
 }
@@ -70,6 +74,9 @@ func (c *config) validateServe() error {
 		problems = append(problems, fmt.Errorf("max-upload-bytes is %d, want more than 0", c.maxUpload))
 	}
 	problems = append(problems, checkAddr(c.addr))
+	if _, _, err := net.SplitHostPort(c.metricsAddr); err != nil && c.metricsAddr != "" {
+		problems = append(problems, fmt.Errorf("metrics-addr is %q, want HOST:PORT like 127.0.0.1:9091", c.metricsAddr))
+	}
 	return errors.Join(problems...)
 }
 

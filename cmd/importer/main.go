@@ -14,9 +14,6 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// version is set by the linker.
-var version = "dev"
-
 // Exit codes beside 0.
 const (
 	exitFailed  = 1 // what was asked for did not succeed

@@ -159,7 +159,7 @@ func dataDir(t *testing.T) string {
 
 // eventually waits until ok returns true; it asks often, so that a test is as
 // fast as what it waits for.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"importer/client/web"
 	"importer/httpd"
 	"importer/internal/csvfile"
+	"importer/internal/metrics"
 	"importer/internal/spool"
 )
 
@@ -34,6 +36,7 @@ func serveCommand(stdout, stderr io.Writer) *cli.Command {
 			if cmd.Args().Present() {
 				return failed{exitUsage, fmt.Errorf("serve takes no arguments, got %q", cmd.Args().First())}
 			}
+			c.metricsAsked = cmd.IsSet("metrics-addr")
 			if err := c.validateServe(); err != nil {
 				return failed{exitUsage, err}
 			}
@@ -66,6 +69,8 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		return err
 	}
 	node := uuid.Must(uuid.NewV7())
+	build := thisBuild()
+	figures := metrics.New(build.Version, build.Commit)
 	system, err := actors.Start(actors.Options{
 		Store:        store,
 		Events:       store,
@@ -75,6 +80,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		OnCommit:     store.OnCommit,
 		Node:         node,
 		MaxFileBytes: c.maxUpload,
+		Observe:      figures,
 		Log:          log,
 		Now:          time.Now,
 	})
@@ -92,19 +98,30 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		Node:      node,
 		MaxUpload: c.maxUpload,
 		Web:       web.Handler(),
-		Ready:     store.Ping,
+		Ready:     ready(store.DB, files, log),
+		Status:    store,
+		Observe:   figures,
 		Log:       log,
 		Now:       time.Now,
-		Version:   version,
+		Version:   build.Version,
+		Commit:    build.Commit,
 	})
 	if err != nil {
 		return err
 	}
 
+	figures.Ask(sources(store, server))
+	if err := serveMetrics(ctx, c, figures, log); err != nil {
+		return errors.Join(err, system.Shutdown(ctx))
+	}
+	living, stopLiving := context.WithCancel(ctx)
+	var life sync.WaitGroup
+	life.Go(func() { showUp(living, store, thisMachine(node), log) })
+
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
 	fmt.Fprintf(stdout, "Product Importer is ready: %s\n", displayURL(listener.Addr()))
-	log.Info().Stringer("addr", listener.Addr()).Str("version", version).Stringer("node", node).Msg("ready")
+	log.Info().Stringer("addr", listener.Addr()).Str("version", build.Version).Str("commit", build.Commit).Stringer("node", node).Msg("ready")
 
 	var lost error
 	select {
@@ -118,7 +135,13 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	server.Unready()
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	return errors.Join(lost, system.Shutdown(drain), server.Shutdown(drain))
+	err = errors.Join(lost, system.Shutdown(drain), server.Shutdown(drain))
+	stopLiving()
+	life.Wait()
+	if left := store.MachineLeft(drain, node); left != nil && lost == nil {
+		log.Warn().Err(left).Msg("the others do not know that this machine has left")
+	}
+	return err
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
