@@ -1,9 +1,11 @@
+import Activity from '@lucide/svelte/icons/activity';
 import Boxes from '@lucide/svelte/icons/boxes';
 import FileUp from '@lucide/svelte/icons/file-up';
 import type { Component } from 'svelte';
 import ImportPage from './pages/import/ImportPage.svelte';
 import ImportsPage from './pages/imports/ImportsPage.svelte';
 import ProductsPage from './pages/products/ProductsPage.svelte';
+import StatusPage from './pages/status/StatusPage.svelte';
 
 export type Route = {
   /** The address; a part that begins with a colon is a property of the page. */
@@ -21,6 +23,7 @@ export const routes: Route[] = [
   { path: '/', title: 'Imports', page: ImportsPage, nav: { icon: FileUp, key: 'i' } },
   { path: '/imports/:id', title: 'Import', page: ImportPage, under: '/' },
   { path: '/products', title: 'Products', page: ProductsPage, nav: { icon: Boxes, key: 'p' } },
+  { path: '/status', title: 'Status', page: StatusPage, nav: { icon: Activity, key: 'h' } },
 ];
 
 /** The page of an address, with the properties that the address holds. */

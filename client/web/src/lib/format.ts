@@ -40,7 +40,9 @@ export function duration(ms: number): string {
   if (s < 59.5) return `${s < 9.95 ? tenth.format(s) : whole.format(s)} s`;
   const minutes = Math.floor(Math.round(s) / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(s) % 60} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} days ${hours % 24} h`;
 }
 
 export function ago(iso: string, now: number): string {
