@@ -56,20 +56,18 @@ func (d *DB) migrateOne(ctx context.Context, tx pgx.Tx, all []migration) (done b
 		return false, err
 	}
 	missing, err := missingMigrations(ctx, tx, all)
-	if err != nil {
+	if err != nil || len(missing) == 0 {
+		return err == nil, err
+	}
+	next := missing[0]
+	if _, err := tx.Exec(ctx, next.sql); err != nil {
+		return false, fmt.Errorf("%s: %w", next.name, err)
+	}
+	if _, err := tx.Exec(ctx, "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)", next.version, next.name); err != nil {
 		return false, err
 	}
-	for _, m := range missing {
-		if _, err := tx.Exec(ctx, m.sql); err != nil {
-			return false, fmt.Errorf("%s: %w", m.name, err)
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)", m.version, m.name); err != nil {
-			return false, err
-		}
-		d.log.Info().Str("migration", m.name).Msg("migrated")
-		return false, nil
-	}
-	return true, nil
+	d.log.Info().Str("migration", next.name).Msg("migrated")
+	return false, nil
 }
 
 // Unmigrated names the migrations that the database does not have yet.
