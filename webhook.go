@@ -3,7 +3,6 @@ package importer
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,7 +113,7 @@ type Attempt struct {
 	N        int       `json:"n"` // 1 for the first of its delivery; 0 for a test
 	OK       bool      `json:"ok"`
 	Status   int       `json:"status"` // 0 when there was no answer
-	Error    string    `json:"error"`  // the class of failure: timeout, dns, refused, blocked, tls, reset, …; "" for none
+	Error    string    `json:"error"`  // a class of failure, below; "" for none
 	MS       int64     `json:"ms"`
 	RemoteIP string    `json:"remote_ip"`
 	Response string    `json:"response"` // the first 4 KiB of the body; what is not UTF-8 is replaced
@@ -122,6 +121,20 @@ type Attempt struct {
 	// and with one delivery, else nil.
 	Request map[string]string `json:"request,omitempty"`
 }
+
+// The classes of failed attempts.
+const (
+	AttemptStatus   = "status"    // an answer, but not with 2xx
+	AttemptRedirect = "redirect"  // 3xx; redirects are never followed
+	AttemptTimeout  = "timeout"   // no whole answer in time
+	AttemptDNS      = "dns"       // the host has no address
+	AttemptRefused  = "refused"   // nobody listens there, or no route to it
+	AttemptReset    = "reset"     // the connection was cut
+	AttemptTLS      = "tls"       // no trusted TLS connection
+	AttemptBlocked  = "blocked"   // the address is private or reserved
+	AttemptBadReply = "bad_reply" // the answer is not HTTP, or its headers are over 32 KiB
+	AttemptOther    = "other"
+)
 
 // DeliveryQuery selects deliveries of one webhook, newest first.
 type DeliveryQuery struct {
@@ -140,23 +153,19 @@ const (
 	EventWebhookUpdated   = "webhook.updated"
 	EventWebhookDeleted   = "webhook.deleted" // as it was
 	EventWebhookDisabled  = "webhook.disabled"
-	EventWebhookAttempted = "webhook.attempted" // deliveries were tried; at most once a second and webhook
+	EventWebhookAttempted = "webhook.attempted" // data is WebhooksAttempted
 )
 
-// EventWebhookTest is the type of the event that a test sends; EventImportProgress
-// comes at most every 5 s an import. Neither is in the log of a topic.
-const (
-	EventWebhookTest    = "webhook.test"
-	EventImportProgress = "import.progress"
-)
+// WebhooksAttempted is the data of EventWebhookAttempted: webhooks that were
+// sent to since the last one, at most once a second a machine.
+type WebhooksAttempted struct {
+	Attempted []WebhookAttempted `json:"attempted"`
+}
 
-// MatchesEvent reports whether a filter of a webhook selects an event type:
-// the type itself, a family like import.*, or * for all.
-func MatchesEvent(filter, eventType string) bool {
-	if family, ok := strings.CutSuffix(filter, ".*"); ok {
-		return strings.HasPrefix(eventType, family+".")
-	}
-	return filter == "*" || filter == eventType
+// WebhookAttempted is one of WebhooksAttempted.
+type WebhookAttempted struct {
+	ID          uuid.UUID `json:"id"`
+	LastAttempt Attempt   `json:"last_attempt"` // without its response
 }
 
 // WebhookStore keeps webhooks and their deliveries for people and programs.
@@ -190,7 +199,7 @@ type WebhookStore interface {
 }
 
 // MaxWebhooks is how many webhooks there may be.
-const MaxWebhooks = 1_000
+const MaxWebhooks = 2_000
 
 // WebhookSender sends. actors.System implements it.
 type WebhookSender interface {
