@@ -113,7 +113,7 @@ func (r *importRun) onStepped(c *cell, m stepped) {
 			r.startSecond(c, m.ledger)
 		}
 	case stepComplete, stepFail:
-		r.Observe.Ended(m.imp.State)
+		r.Observe.Ended(m.imp)
 		r.gauge.enter(m.imp)
 		r.show(c)
 		r.close(c)

@@ -15,7 +15,7 @@ type Observer interface {
 	// records them again.
 	Rejected(rows int)
 	// Ended: an import has, here, by itself.
-	Ended(state importer.State)
+	Ended(imp importer.Import)
 	// TakenOver: an import was claimed that another machine had begun.
 	TakenOver()
 	// Restarted and GivenUp: an actor failed, and what became of it.
@@ -23,6 +23,16 @@ type Observer interface {
 	GivenUp(actor string)
 	// DeadLetter: a message reached nobody.
 	DeadLetter()
+
+	// Attempted: a webhook was sent to, and that long it took. class is
+	// delivered, or the class of the failure as in importer.Attempt.
+	Attempted(class string, took time.Duration)
+	// BreakerOpened: a webhook failed so often that it is only probed from now
+	// on. BreakerClosed: it is well again, or nobody here sends to it any more.
+	BreakerOpened()
+	BreakerClosed()
+	// WebhookDisabled: a webhook is not sent to any more until people say so.
+	WebhookDisabled()
 }
 
 // unobserved is the Observer when nobody wants figures.
@@ -30,8 +40,12 @@ type unobserved struct{}
 
 func (unobserved) Merged(importer.Merged, time.Duration) {}
 func (unobserved) Rejected(int)                          {}
-func (unobserved) Ended(importer.State)                  {}
+func (unobserved) Ended(importer.Import)                 {}
 func (unobserved) TakenOver()                            {}
 func (unobserved) Restarted(string)                      {}
 func (unobserved) GivenUp(string)                        {}
 func (unobserved) DeadLetter()                           {}
+func (unobserved) Attempted(string, time.Duration)       {}
+func (unobserved) BreakerOpened()                        {}
+func (unobserved) BreakerClosed()                        {}
+func (unobserved) WebhookDisabled()                      {}

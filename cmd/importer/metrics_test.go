@@ -109,7 +109,7 @@ func TestMetrics(t *testing.T) {
 		file += fmt.Sprintf("M-%d,Name\n", i)
 	}
 	imported(t, p, "metrics.csv", file+",No SKU\n,No SKU either\n")
-	imported(t, p, "again.csv", "sku,name\nM-1,Name\nM-2,Another name\n")
+	imported(t, p, "again.csv", "sku,name\nM-1,Name\nM-2,Older name\nm-2,Another name\n")
 	failed, err := p.client.Upload(t.Context(), strings.NewReader("colour\nred\n"), client.Upload{Filename: "bad.csv", Size: 11})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,9 @@ func TestMetrics(t *testing.T) {
 		{"importer_rows_total", []string{"outcome", "created"}, 25_000},
 		{"importer_rows_total", []string{"outcome", "updated"}, 1},
 		{"importer_rows_total", []string{"outcome", "unchanged"}, 1},
+		{"importer_rows_total", []string{"outcome", "repeated"}, 1},
 		{"importer_rows_total", []string{"outcome", "rejected"}, 2},
+		{"importer_import_duration_seconds", nil, 2},
 		{"importer_batch_duration_seconds", nil, 4}, // 3 of 10,000 rows, and 1
 		{"importer_products", nil, 25_001},
 		{"importer_queue_oldest_seconds", nil, 0},
@@ -174,6 +176,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, name := range []string{
 		"importer_postgres_database_bytes", "importer_postgres_pool_acquires_total", "importer_postgres_pool_connections_max",
+		"importer_data_dir_free_bytes", "importer_data_dir_size_bytes",
 		"importer_socket_event_lag_seconds", "go_goroutines", "process_resident_memory_bytes",
 	} {
 		if got.value(name) <= 0 {

@@ -14,6 +14,7 @@ import (
 	"importer"
 	"importer/db"
 	"importer/httpd"
+	"importer/internal/disk"
 	"importer/internal/metrics"
 	"importer/internal/spool"
 )
@@ -41,13 +42,17 @@ func serveMetrics(ctx context.Context, c *config, m *metrics.Metrics, log zerolo
 	return nil
 }
 
-func sources(store *database, server *httpd.Server) metrics.Sources {
+func sources(store *database, server *httpd.Server, dataDir string) metrics.Sources {
 	return metrics.Sources{
 		Store: store,
 		Pool:  func() metrics.Pool { return metrics.Pool(store.Pool()) },
 		Sockets: func() (int, int64) {
 			s := server.SocketStatus()
 			return s.Open, s.QueuedBytes
+		},
+		Room: func() (free, total uint64, err error) {
+			room, err := disk.Room(dataDir)
+			return room.Free, room.Total, err
 		},
 	}
 }

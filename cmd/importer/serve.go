@@ -110,7 +110,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		return err
 	}
 
-	figures.Ask(sources(store, server))
+	figures.Ask(sources(store, server, c.dataDir))
 	if err := serveMetrics(ctx, c, figures, log); err != nil {
 		return errors.Join(err, system.Shutdown(ctx))
 	}

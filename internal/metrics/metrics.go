@@ -33,10 +33,13 @@ type Metrics struct {
 	rows         *prometheus.CounterVec
 	batchSeconds prometheus.Histogram
 	ended        *prometheus.CounterVec
+	importTime   prometheus.Histogram
 	takeovers    prometheus.Counter
 	restarts     *prometheus.CounterVec
 	givenUp      *prometheus.CounterVec
 	deadLetters  prometheus.Counter
+
+	webhooks webhooks
 }
 
 // New makes the figures of a build, with those of the Go runtime and of the
@@ -54,21 +57,25 @@ func New(version, commit string) *Metrics {
 		pingSeconds: histogram("socket_ping_duration_seconds", "Time from a ping on a WebSocket to the next sign of life of its client.", []float64{.001, .005, .02, .1, .5, 2, 10}),
 		lagSeconds:  histogram("socket_event_lag_seconds", "Age of the oldest event in a message when it went out on a WebSocket, by the clocks of the machines.", []float64{.005, .02, .05, .1, .5, 2, 10, 60}),
 
-		rows:         counters("rows_total", "Rows of imports that were dealt with, by outcome. A scan that is repeated counts its rejected rows again.", "outcome"),
+		rows:         counters("rows_total", "Rows of imports that were dealt with, by outcome; repeated are those that a later row with the same SKU supersedes. A scan that is done again counts its rejected rows again.", "outcome"),
 		batchSeconds: histogram("batch_duration_seconds", "Time to merge one batch into the catalogue.", []float64{.01, .02, .05, .1, .2, .5, 1, 5, 30}),
 		ended:        counters("imports_ended_total", "Imports that this machine brought to an end.", "state"),
+		importTime:   histogram("import_duration_seconds", "Time from the start of a completed import to its end, on whatever machines.", []float64{.1, .5, 1, 2, 5, 10, 30, 60, 300, 1800}),
 		takeovers:    counter("import_takeovers_total", "Imports claimed here that another machine had begun."),
 		restarts:     counters("actor_restarts_total", "Failures of actors after which they were restarted.", "actor"),
 		givenUp:      counters("actors_given_up_total", "Failures of actors after which they were given up.", "actor"),
 		deadLetters:  counter("dead_letters_total", "Messages between actors that reached nobody; a few at the end of an import are normal."),
+
+		webhooks: newWebhooks(),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "importer_build_info", Help: "Always 1; the labels say what is running."}, []string{"version", "commit", "goversion"})
 	build.WithLabelValues(version, commit, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
 		m.requests, m.requestSeconds, m.subscribes, m.replayed, m.cuts, m.pingSeconds, m.lagSeconds,
-		m.rows, m.batchSeconds, m.ended, m.takeovers, m.restarts, m.givenUp, m.deadLetters,
+		m.rows, m.batchSeconds, m.ended, m.importTime, m.takeovers, m.restarts, m.givenUp, m.deadLetters,
 	)
+	m.registry.MustRegister(m.webhooks.all()...)
 	m.begin()
 	return m
 }
@@ -76,7 +83,7 @@ func New(version, commit string) *Metrics {
 // begin makes the counters of what is known to come start at 0, so that a
 // rate sees their first step.
 func (m *Metrics) begin() {
-	for _, outcome := range []string{"created", "updated", "unchanged", "rejected"} {
+	for _, outcome := range []string{"created", "updated", "unchanged", "repeated", "rejected"} {
 		m.rows.WithLabelValues(outcome)
 	}
 	for _, state := range []importer.State{importer.Completed, importer.Failed} {
@@ -128,8 +135,18 @@ func (m *Metrics) Merged(b importer.Merged, took time.Duration) {
 // Rejected implements actors.Observer.
 func (m *Metrics) Rejected(rows int) { m.rows.WithLabelValues("rejected").Add(float64(rows)) }
 
-// Ended implements actors.Observer.
-func (m *Metrics) Ended(state importer.State) { m.ended.WithLabelValues(string(state)).Inc() }
+// Ended implements actors.Observer. Repeated rows are counted here because
+// only the end of an import knows them exactly.
+func (m *Metrics) Ended(imp importer.Import) {
+	m.ended.WithLabelValues(string(imp.State)).Inc()
+	if imp.State != importer.Completed {
+		return
+	}
+	m.rows.WithLabelValues("repeated").Add(float64(imp.Counts.Duplicates))
+	if imp.StartedAt != nil && imp.FinishedAt != nil {
+		m.importTime.Observe(imp.FinishedAt.Sub(*imp.StartedAt).Seconds())
+	}
+}
 
 // TakenOver implements actors.Observer.
 func (m *Metrics) TakenOver() { m.takeovers.Inc() }
@@ -151,6 +168,10 @@ func counter(name, help string) prometheus.Counter {
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }
 
 func histogram(name, help string, buckets []float64) prometheus.Histogram {

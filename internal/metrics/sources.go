@@ -15,6 +15,7 @@ type Sources struct {
 	Store   importer.StatusStore
 	Pool    func() Pool
 	Sockets func() (open int, queuedBytes int64)
+	Room    func() (free, total uint64, err error) // of the disk with the data directory, in bytes
 }
 
 // Pool is how busy the connections to the database are.
@@ -44,6 +45,9 @@ var (
 	socketsOpen   = desc("sockets_open", "WebSockets that are open on this machine.")
 	socketsQueued = desc("socket_queued_bytes", "Bytes of events that wait for the clients of this machine.")
 
+	diskFree  = desc("data_dir_free_bytes", "Room left on the disk with the data directory.")
+	diskTotal = desc("data_dir_size_bytes", "Size of the disk with the data directory.")
+
 	poolConns     = desc("postgres_pool_connections", "Connections of this machine to the database.", "state")
 	poolMax       = desc("postgres_pool_connections_max", "Connections that this machine may have.")
 	poolAcquired  = desc("postgres_pool_acquires_total", "Times that a connection was taken from the pool.")
@@ -67,7 +71,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (a *asker) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		socketsOpen, socketsQueued, poolConns, poolMax, poolAcquired, poolWaited, poolWaitedFor, poolAbandoned,
+		socketsOpen, socketsQueued, diskFree, diskTotal, poolConns, poolMax, poolAcquired, poolWaited, poolWaitedFor, poolAbandoned,
 		storeUp, storeBytes, storeImports, storeQueued, storeSeen, storeTotal, storePending,
 	} {
 		to <- d
@@ -87,6 +91,11 @@ func (a *asker) Collect(to chan<- prometheus.Metric) {
 	open, queued := a.Sockets()
 	gauge(socketsOpen, float64(open))
 	gauge(socketsQueued, float64(queued))
+
+	if free, total, err := a.Room(); err == nil {
+		gauge(diskFree, float64(free))
+		gauge(diskTotal, float64(total))
+	}
 
 	p := a.Pool()
 	gauge(poolConns, float64(p.InUse), "in_use")
