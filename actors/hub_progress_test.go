@@ -111,6 +111,36 @@ func TestHubBoundsUpdates(t *testing.T) {
 	})
 }
 
+// With a thousand viewers each gets half as many, and the last in time still.
+func TestHubBoundsUpdatesOfAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		send, id := startHub(t), uuid.New()
+		viewers := make([]*bar, 1_000)
+		for i := range viewers {
+			viewers[i] = &bar{}
+			send(subscribe{importer.ImportTopic(id), nil, viewers[i]})
+		}
+		synctest.Wait()
+		for n := range int64(200) {
+			send(progressed{id, importer.ImportUpdate{State: importer.Writing, Progress: importer.Progress{RowsDone: n + 1}}})
+			time.Sleep(10 * time.Millisecond)
+		}
+		ended := time.Now()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for i, b := range viewers {
+			n := len(b.at)
+			if n < 10 || n > 11 {
+				t.Fatalf("viewer %d got %d updates in 2 s, want 10 or so", i, n)
+			}
+			if last := b.at[n-1].Sub(ended); last > 200*time.Millisecond || b.rows[n-1] != 200 {
+				t.Fatalf("viewer %d got the last after %v, with %d rows", i, last, b.rows[n-1])
+			}
+		}
+	})
+}
+
 // The state is read when the import has failed already; that it has is told
 // later than progress from before. Nobody must be told that it goes on.
 func TestProgressFromBeforeTheSnapshotIsStale(t *testing.T) {
