@@ -147,7 +147,7 @@ func TestMetrics(t *testing.T) {
 		{"importer_imports", []string{"state", "failed"}, 1},
 		{"importer_imports", []string{"state", "writing"}, 0},
 		{"importer_imports_ended_total", []string{"state", "completed"}, 2},
-		{"importer_imports_ended_total", []string{"state", "failed"}, 1},
+		{"importer_imports_ended_total", []string{"state", "failed", "code", "missing_column"}, 1},
 		{"importer_rows_total", []string{"outcome", "created"}, 25_000},
 		{"importer_rows_total", []string{"outcome", "updated"}, 1},
 		{"importer_rows_total", []string{"outcome", "unchanged"}, 1},
@@ -162,6 +162,8 @@ func TestMetrics(t *testing.T) {
 		{"importer_sockets_open", nil, 1},
 		{"importer_socket_subscriptions_total", []string{"outcome", "fresh"}, 1},
 		{"importer_socket_subscriptions_total", []string{"outcome", "recovered"}, 1},
+		{"importer_webhook_attempts_total", []string{"class", "delivered"}, 0},
+		{"importer_webhook_breakers_open", nil, 0},
 		{"importer_import_takeovers_total", nil, 0},
 		{"importer_actor_restarts_total", nil, 0},
 		{"importer_actors_given_up_total", nil, 0},
@@ -183,6 +185,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %v, want more than 0", name, got.value(name))
 		}
 	}
+	golden(t, "metrics.md", got.list())
 }
 
 // Names and help texts keep to the conventions, and nothing has a label that

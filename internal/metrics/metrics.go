@@ -59,7 +59,7 @@ func New(version, commit string) *Metrics {
 
 		rows:         counters("rows_total", "Rows of imports that were dealt with, by outcome; repeated are those that a later row with the same SKU supersedes. A scan that is done again counts its rejected rows again.", "outcome"),
 		batchSeconds: histogram("batch_duration_seconds", "Time to merge one batch into the catalogue.", []float64{.01, .02, .05, .1, .2, .5, 1, 5, 30}),
-		ended:        counters("imports_ended_total", "Imports that this machine brought to an end.", "state"),
+		ended:        counters("imports_ended_total", "Imports that this machine brought to an end, and the error's code of those that failed.", "state", "code"),
 		importTime:   histogram("import_duration_seconds", "Time from the start of a completed import to its end, on whatever machines.", []float64{.1, .5, 1, 2, 5, 10, 30, 60, 300, 1800}),
 		takeovers:    counter("import_takeovers_total", "Imports claimed here that another machine had begun."),
 		restarts:     counters("actor_restarts_total", "Failures of actors after which they were restarted.", "actor"),
@@ -86,8 +86,9 @@ func (m *Metrics) begin() {
 	for _, outcome := range []string{"created", "updated", "unchanged", "repeated", "rejected"} {
 		m.rows.WithLabelValues(outcome)
 	}
-	for _, state := range []importer.State{importer.Completed, importer.Failed} {
-		m.ended.WithLabelValues(string(state))
+	m.ended.WithLabelValues(string(importer.Completed), "")
+	for _, code := range []importer.Code{importer.PipelineFailed, importer.StorageFull, importer.StorageLost, importer.DatabaseUnavailable} {
+		m.ended.WithLabelValues(string(importer.Failed), string(code)) // what an operator has to look at
 	}
 	for _, outcome := range []string{"recovered", "fresh", "gap", "epoch", "ahead", "refused"} {
 		m.subscribes.WithLabelValues(outcome)
@@ -138,7 +139,11 @@ func (m *Metrics) Rejected(rows int) { m.rows.WithLabelValues("rejected").Add(fl
 // Ended implements actors.Observer. Repeated rows are counted here because
 // only the end of an import knows them exactly.
 func (m *Metrics) Ended(imp importer.Import) {
-	m.ended.WithLabelValues(string(imp.State)).Inc()
+	code := importer.Code("")
+	if imp.Error != nil {
+		code = imp.Error.Code
+	}
+	m.ended.WithLabelValues(string(imp.State), string(code)).Inc()
 	if imp.State != importer.Completed {
 		return
 	}

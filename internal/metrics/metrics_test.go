@@ -59,13 +59,16 @@ func TestOnlyACompletedImportHasADuration(t *testing.T) {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	ended := began.Add(1500 * time.Millisecond)
 	m.Ended(importer.Import{State: importer.Completed, StartedAt: &began, FinishedAt: &ended, Counts: importer.Counts{Rows: 10, Duplicates: 3}})
-	m.Ended(importer.Import{State: importer.Failed, StartedAt: &began, FinishedAt: &ended, Counts: importer.Counts{Rows: 10, Duplicates: 3}})
+	m.Ended(importer.Import{State: importer.Failed, Error: &importer.ImportError{Code: importer.StorageFull}, StartedAt: &began, FinishedAt: &ended, Counts: importer.Counts{Rows: 10, Duplicates: 3}})
 	want := []string{
 		`importer_import_duration_seconds_count 1`,
 		`importer_import_duration_seconds_sum 1.5`,
 		`importer_import_takeovers_total 0`,
-		`importer_imports_ended_total{state="completed"} 1`,
-		`importer_imports_ended_total{state="failed"} 1`,
+		`importer_imports_ended_total{code="",state="completed"} 1`,
+		`importer_imports_ended_total{code="database_unavailable",state="failed"} 0`,
+		`importer_imports_ended_total{code="pipeline_failed",state="failed"} 0`,
+		`importer_imports_ended_total{code="storage_full",state="failed"} 1`,
+		`importer_imports_ended_total{code="storage_lost",state="failed"} 0`,
 	}
 	if diff := cmp.Diff(want, scrape(m, "importer_import")); diff != "" {
 		t.Error(diff)
