@@ -47,6 +47,7 @@ type Import struct {
 	Mapping   map[string]string `json:"mapping"` // field to header text; never nil
 	Error     *ImportError      `json:"error"`
 	Attempts  int               `json:"attempts"` // 1 for the first run; retries and takeovers add one
+	Whole     bool              `json:"-"`        // the file has arrived; of the store alone, not of what is sent
 
 	CreatedAt  time.Time  `json:"created_at"`
 	StartedAt  *time.Time `json:"started_at"`
@@ -169,7 +170,9 @@ type Page[T any] struct {
 type ImportStore interface {
 	// CreateImport registers an upload that begins, owned by node, epoch 1.
 	CreateImport(ctx context.Context, n NewImport, node uuid.UUID) (Claim, error)
-	// Uploaded says that the file is whole and safe: uploading to queued.
+	// Uploaded says that the file is whole and safe: uploading to queued. To
+	// say it again, when the answer was lost, changes nothing. Conflict when
+	// the import has ended before.
 	Uploaded(ctx context.Context, id uuid.UUID, size int64) (Import, error)
 	// UploadFailed ends an import whose file will not come.
 	UploadFailed(ctx context.Context, id uuid.UUID, why ImportError) error

@@ -61,7 +61,7 @@ func (r *importRow) toImport() importer.Import {
 		},
 		Progress: r.Progress,
 		Encoding: r.Encoding, Delimiter: r.Delimiter, Mapping: notNil(r.Mapping),
-		Error: r.Error, Attempts: r.Attempts,
+		Error: r.Error, Attempts: r.Attempts, Whole: r.UploadedAt != nil,
 		CreatedAt: r.CreatedAt.UTC(), StartedAt: utc(r.StartedAt), FinishedAt: utc(r.FinishedAt),
 	}
 }

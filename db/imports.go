@@ -88,10 +88,16 @@ func (d *DB) Imports(ctx context.Context, p importer.ImportPage) (importer.Page[
 }
 
 // Uploaded says that the file is whole and safe: uploading to queued. A node
-// that scans it already keeps its claim and goes on.
+// that scans it already keeps its claim and goes on. Said again it changes
+// nothing: whoever did not hear the answer may ask once more.
 func (d *DB) Uploaded(ctx context.Context, id uuid.UUID, size int64) (importer.Import, error) {
 	i, err := d.changeImport(ctx, id, func(_ context.Context, _ *tx, r *importRow) (string, error) {
-		if r.State != importer.Uploading {
+		switch {
+		case r.State == importer.Cancelled:
+			return "", importer.Errorf(importer.Conflict, "The import was cancelled while its file was uploading.")
+		case r.State != importer.Uploading && r.UploadedAt != nil && r.Size == size:
+			return "", nil
+		case r.State != importer.Uploading:
 			return "", stateConflict(r, "its upload has ended before")
 		}
 		at := d.now()

@@ -97,7 +97,7 @@ func (f *fakeStore) CreateImport(_ context.Context, n importer.NewImport, _ uuid
 }
 
 func (f *fakeStore) Uploaded(_ context.Context, id uuid.UUID, size int64) (importer.Import, error) {
-	return f.change(id, []importer.State{importer.Uploading}, func(i *importer.Import) { i.State, i.Size = importer.Queued, size })
+	return f.change(id, []importer.State{importer.Uploading}, func(i *importer.Import) { i.State, i.Size, i.Whole = importer.Queued, size, true })
 }
 
 func (f *fakeStore) UploadFailed(_ context.Context, id uuid.UUID, why importer.ImportError) error {

@@ -95,17 +95,13 @@ func (s *Server) listRejects(ctx context.Context, q *rejectQuery) (*body[importe
 // cancel ends an import, the work on it and, if its file is still arriving,
 // the upload.
 func (s *Server) cancel(ctx context.Context, id uuid.UUID) (importer.Import, error) {
-	before, err := s.Imports.Import(ctx, id)
-	if err != nil {
-		return importer.Import{}, err
-	}
 	imp, err := s.Imports.CancelImport(ctx, id)
 	if err != nil {
 		return importer.Import{}, err
 	}
 	s.Importer.Stop(id)
 	uploading := s.transfers.cut(id) // and that request removes the file
-	if before.State == importer.Uploading && !uploading {
+	if !imp.Whole && !uploading {
 		s.discard(ctx, id)
 	}
 	return imp, nil

@@ -30,8 +30,8 @@ func (s *Server) routes() (http.Handler, error) {
 	handle(api, "DELETE /api/products/{id}", "delete-product", "Delete a product", s.deleteProduct, 204, 400, 404, 412)
 
 	handle(api, "GET /api/imports", "list-imports", "Imports, newest first", s.listImports, 400, 422)
-	plain(api, mux, "POST /api/imports", "create-import", "Upload a CSV file and import it", s.uploadFile, 400, 413, 422, 507)
-	plain(api, mux, "PUT /api/imports", "put-import", "The same, as curl -T sends it", s.uploadFile, 400, 413, 422, 507)
+	plain(api, mux, "POST /api/imports", "create-import", "Upload a CSV file and import it", s.uploadFile, 400, 409, 413, 422, 507)
+	plain(api, mux, "PUT /api/imports", "put-import", "The same, as curl -T sends it", s.uploadFile, 400, 409, 413, 422, 507)
 	handle(api, "GET /api/imports/{id}", "get-import", "One import, with its counts and progress", s.getImport, 404)
 	handle(api, "POST /api/imports/{id}/cancel", "cancel-import", "End an import; what it has written stays", s.cancelImport, 404, 409)
 	handle(api, "POST /api/imports/{id}/retry", "retry-import", "Start a failed or cancelled import again where it stopped", s.retryImport, 404, 409)

@@ -43,8 +43,9 @@ type Options struct {
 	Version string
 	Commit  string // what it was built from; may be empty
 
-	UploadIdle time.Duration // how long an upload may send nothing; default a minute
-	Socket     SocketOptions
+	UploadIdle    time.Duration // how long an upload may send nothing; default a minute
+	StorePatience time.Duration // how long a whole upload waits for a database that is away; default 30 s
+	Socket        SocketOptions
 }
 
 // Server answers requests until Shutdown.
@@ -77,6 +78,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.UploadIdle <= 0 {
 		o.UploadIdle = time.Minute
+	}
+	if o.StorePatience <= 0 {
+		o.StorePatience = 30 * time.Second
 	}
 	if o.Observe == nil {
 		o.Observe = unobserved{}

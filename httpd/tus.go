@@ -173,7 +173,7 @@ func (s tusStore) GetUpload(ctx context.Context, name string) (handler.Upload, e
 	if !imp.Resumable {
 		return nil, tusError(ctx, importer.Errorf(importer.NotFound, "Import %s is not uploaded in parts.", id))
 	}
-	if uploadGone(imp) {
+	if imp.State.Ended() && !imp.Whole {
 		return nil, tusError(ctx, importer.Errorf(importer.NotFound, "The import of this upload has ended (%s); upload the file again.", imp.State))
 	}
 	u := &tusUpload{Server: s.Server, imp: imp}
@@ -225,8 +225,10 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader)
 	id := u.imp.ID
 	u.transfers.add(id, t)
 	n, err := u.Spool.Append(context.WithoutCancel(ctx), id, offset, u.counted(src, id, offset))
-	u.transfers.remove(t) // from here on a cancel removes the file itself
 	u.offset = offset + n
+	if err != nil || u.offset < u.imp.Size { // else FinishUpload is next
+		u.transfers.remove(t) // from here on a cancel removes the file itself
+	}
 	u.Importer.Received(id, u.offset)
 	switch {
 	case t.stopped.Load():
@@ -238,9 +240,14 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader)
 	return n, tusError(ctx, err)
 }
 
-// FinishUpload registers the whole file.
+// FinishUpload registers the whole file. When the import was cancelled, the
+// upload is gone: a client of tus would try again after a 409.
 func (u *tusUpload) FinishUpload(ctx context.Context) error {
-	_, err := u.finish(context.WithoutCancel(ctx), u.imp.ID, u.imp.Size)
+	_, err := u.finish(context.WithoutCancel(ctx), u.imp.ID, u.imp.Size, 0)
+	if ended, ok := errors.AsType[*uploadEnded](err); ok {
+		u.abandon(ctx, u.imp.ID, ended)
+		err = &importer.Error{Code: importer.NotFound, Message: ended.conflict.Message}
+	}
 	return tusError(ctx, err)
 }
 
@@ -253,16 +260,6 @@ func (u *tusUpload) Terminate(ctx context.Context) error {
 // GetReader is for downloads, which are off.
 func (u *tusUpload) GetReader(context.Context) (io.ReadCloser, error) {
 	return nil, handler.ErrNotImplemented
-}
-
-// uploadGone tells imports that ended before their file was whole from those
-// that ended with it.
-func uploadGone(i importer.Import) bool {
-	if i.State == importer.Cancelled {
-		return true
-	}
-	return i.State == importer.Failed && i.Error != nil &&
-		(i.Error.Code == importer.UploadIncomplete || i.Error.Code == importer.StorageFull)
 }
 
 // tusImport reads Upload-Metadata: filename, dry_run, map_sku, map_name,

@@ -87,9 +87,15 @@ func (s *Server) receive(ctx context.Context, n importer.NewImport, t *transfer,
 	size, err := s.Spool.Append(ctx, id, 0, s.counted(file, id, 0))
 	if err == nil {
 		var imp importer.Import
-		if imp, err = s.finish(ctx, id, size); err == nil {
+		// The client would have to send it all again. The answer has to fit
+		// behind the wait.
+		t.extend(s.StorePatience)
+		if imp, err = s.finish(ctx, id, size, s.StorePatience); err == nil && !t.stopped.Load() {
 			return imp, nil
 		}
+	}
+	if t.stopped.Load() {
+		err = errCancelled
 	}
 	err = uploadError(err, size)
 	s.abandon(ctx, id, err)
@@ -113,18 +119,55 @@ func (s *Server) begin(ctx context.Context, n importer.NewImport) (importer.Clai
 	return claim, nil
 }
 
-// finish registers a file that is whole.
-func (s *Server) finish(ctx context.Context, id uuid.UUID, size int64) (importer.Import, error) {
+// finish registers a file that is whole, within patience if the database is
+// away; 0 is one try.
+func (s *Server) finish(ctx context.Context, id uuid.UUID, size int64, patience time.Duration) (importer.Import, error) {
 	if err := s.Spool.Seal(ctx, id); err != nil {
 		return importer.Import{}, err
 	}
 	s.Importer.Received(id, size)
-	imp, err := s.Imports.Uploaded(ctx, id, size)
+	imp, err := s.register(ctx, id, size, patience)
 	if err != nil {
 		return importer.Import{}, err
 	}
 	s.Importer.Wake(id)
 	return imp, nil
+}
+
+// uploadEnded says that an import ended before its file was registered: it
+// was cancelled, or failed by another machine that did not hear of this one.
+type uploadEnded struct{ conflict *importer.Error }
+
+func (e *uploadEnded) Error() string { return e.conflict.Error() }
+func (e *uploadEnded) Unwrap() error { return e.conflict }
+
+// askAgain is how often a database is tried that is away.
+const askAgain = 250 * time.Millisecond
+
+func (s *Server) register(ctx context.Context, id uuid.UUID, size int64, patience time.Duration) (importer.Import, error) {
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		imp, err := s.Imports.Uploaded(ctx, id, size)
+		e, _ := errors.AsType[*importer.Error](err)
+		switch {
+		case e == nil:
+			return imp, err
+		case e.Code == importer.Conflict:
+			return imp, &uploadEnded{e}
+		case e.Code != importer.Unavailable:
+			return imp, err
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-patient.Done():
+			return imp, &importer.Error{
+				Code:    importer.Unavailable,
+				Message: "The file has arrived, but the database that has to know of it cannot be reached. Upload it again in a moment.",
+				Err:     err,
+			}
+		}
+	}
 }
 
 // abandon ends an import whose file will not come. It outlives the request:
@@ -136,11 +179,19 @@ func (s *Server) abandon(ctx context.Context, id uuid.UUID, why error) {
 	if e, ok := errors.AsType[*importer.Error](why); ok {
 		reason = importer.ImportError{Code: e.Code, Message: e.Message}
 	}
-	// Conflict: it was cancelled, which is an end as well.
-	if err := s.Imports.UploadFailed(ctx, id, reason); err != nil && importer.ErrorCode(err) != importer.Conflict {
-		zerolog.Ctx(ctx).Warn().Err(err).Stringer("import_id", id).Msg("upload could not be marked as failed; it will expire")
+	err := s.Imports.UploadFailed(ctx, id, reason)
+	if importer.ErrorCode(err) == importer.Conflict {
+		// It was cancelled. If that came after the upload, the file stays for a retry.
+		var imp importer.Import
+		if imp, err = s.Imports.Import(ctx, id); err == nil && imp.Whole {
+			return
+		}
 	}
 	s.Importer.Stop(id)
+	if err != nil {
+		zerolog.Ctx(ctx).Warn().Err(err).Stringer("import_id", id).Msg("upload could not be marked as failed; it will expire")
+		return
+	}
 	s.discard(ctx, id)
 }
 

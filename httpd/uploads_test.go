@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -301,9 +302,40 @@ func TestUploadWithoutDatabase(t *testing.T) {
 		}
 		b.nothingLeft()
 	})
+	t.Run("at its end, and back", func(t *testing.T) {
+		t.Parallel()
+		content := csv(10_000)
+		var tries atomic.Int32
+		b := setup(t, func(o *httpd.Options) {
+			o.StorePatience = time.Minute
+			o.Imports = &registering{ImportStore: o.Imports, before: func() error {
+				if tries.Add(1) < 3 {
+					return away
+				}
+				return nil
+			}}
+		})
+		got := decode[importer.Import](b, b.do("POST", "/api/imports", bytes.NewReader(content)), http.StatusAccepted)
+		if got.State != importer.Queued || !bytes.Equal(b.stored(got.ID), content) {
+			t.Errorf("got state %q, want queued, with its file", got.State)
+		}
+	})
+	t.Run("at its end, and back too late", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, func(o *httpd.Options) {
+			o.StorePatience = time.Millisecond
+			o.Imports = &registering{ImportStore: o.Imports, before: func() error { return away }}
+		})
+		r := b.do("POST", "/api/imports", bytes.NewReader(csv(10_000)))
+		b.problem(r, http.StatusServiceUnavailable, importer.Unavailable)
+		if imp, err := b.store.only(); err != nil || imp.State != importer.Failed {
+			t.Errorf("got %s import (%v), want it failed", imp.State, err)
+		}
+		b.nothingLeft()
+	})
 	t.Run("at its end", func(t *testing.T) {
 		t.Parallel()
-		b := setup(t)
+		b := setup(t, func(o *httpd.Options) { o.StorePatience = time.Millisecond })
 		last := readerFunc(func([]byte) (int, error) {
 			if !poll(func() bool { _, err := b.store.only(); return err == nil }) {
 				return 0, errors.New("waited in vain for the import")
@@ -312,8 +344,14 @@ func TestUploadWithoutDatabase(t *testing.T) {
 			return 0, io.EOF
 		})
 		r := b.do("POST", "/api/imports", io.MultiReader(bytes.NewReader(csv(10_000)), last))
-		b.problem(r, http.StatusServiceUnavailable, importer.Unavailable)
-		b.nothingLeft()
+		p := b.problem(r, http.StatusServiceUnavailable, importer.Unavailable)
+		if r.header.Get("Retry-After") == "" || !strings.Contains(p.Detail, "Upload it again") {
+			t.Errorf("got Retry-After %q and detail %q, want one, and what to do", r.header.Get("Retry-After"), p.Detail)
+		}
+		// Whether it was registered is not known, so its file stays until that is.
+		if files, err := b.spool.List(t.Context()); err != nil || len(files) != 1 {
+			t.Errorf("got files %v (%v), want the one", files, err)
+		}
 	})
 }
 
