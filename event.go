@@ -111,9 +111,8 @@ type EventLog interface {
 	// TopicSnapshot reads state and seq of a topic in one statement. NotFound
 	// when the topic names an import that does not exist.
 	TopicSnapshot(ctx context.Context, topic string) (Snapshot, error)
-	// EventsAfter lists events of a topic with a seq over after, in order.
-	EventsAfter(ctx context.Context, topic string, after int64, limit int) ([]Event, error)
-	// ReadLog reads the same with what is known of the log, in one statement.
+	// ReadLog lists events of a topic with a seq over after, in order, with what
+	// is known of the log, in one statement.
 	ReadLog(ctx context.Context, topic string, after int64, limit int) (Log, error)
 	// NewEvents lists the events of the watched topics, given with the last seq
 	// known of each, that were appended since, by any machine. It also returns

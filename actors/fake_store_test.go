@@ -407,9 +407,6 @@ func (m *memory) Imports(_ context.Context, p importer.ImportPage) (importer.Pag
 }
 
 // httpd alone calls these.
-func (m *memory) EventsAfter(context.Context, string, int64, int) ([]importer.Event, error) {
-	panic("not for actors")
-}
 func (m *memory) Rejects(context.Context, uuid.UUID, int64, int) (importer.Page[importer.Reject], error) {
 	panic("not for actors")
 }

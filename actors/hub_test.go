@@ -55,10 +55,6 @@ func (l *eventLog) TopicSnapshot(ctx context.Context, topic string) (importer.Sn
 	return snap, nil
 }
 
-func (l *eventLog) EventsAfter(context.Context, string, int64, int) ([]importer.Event, error) {
-	panic("the hub needs to know more of the log than its events")
-}
-
 func (l *eventLog) ReadLog(ctx context.Context, _ string, after int64, limit int) (importer.Log, error) {
 	l.mu.Lock()
 	before, done := l.beforeRead, l.afterRead

@@ -225,11 +225,11 @@ func (n *network) publish(imports int) {
 // log is what Postgres has of the topic after an event.
 func (n *network) log(after int64) (lines []string) {
 	n.t.Helper()
-	events, err := n.live.db.EventsAfter(n.t.Context(), importer.TopicImports, after, 100_000)
+	log, err := n.live.db.ReadLog(n.t.Context(), importer.TopicImports, after, 100_000)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	for _, e := range events {
+	for _, e := range log.Events {
 		lines = append(lines, line(e))
 	}
 	return lines

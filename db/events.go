@@ -84,22 +84,6 @@ func (d *DB) TopicSnapshot(ctx context.Context, topic string) (importer.Snapshot
 	return importer.Snapshot{Epoch: rows[0].LogEpoch, Seq: rows[0].LogSeq, Data: raw}, err
 }
 
-// EventsAfter lists events of a topic with a seq over after, in order.
-func (d *DB) EventsAfter(ctx context.Context, topic string, after int64, limit int) ([]importer.Event, error) {
-	var rows []streamEvent
-	err := d.bun.NewSelect().Model(&rows).
-		Where("topic = ?", topic).Where("seq > ?", after).
-		OrderExpr("seq").Limit(int64(limit)).Scan(ctx)
-	if err != nil {
-		return nil, domain("read events of "+topic, err)
-	}
-	events := make([]importer.Event, len(rows))
-	for i, r := range rows {
-		events[i] = importer.Event{Topic: r.Topic, Seq: r.Seq, Kind: r.Kind, At: r.At.UTC(), Data: r.Data}
-	}
-	return events, nil
-}
-
 // importData is the data of the events and the snapshot of an import.
 type importData struct {
 	Import importer.Import `json:"import"`

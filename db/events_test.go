@@ -54,10 +54,7 @@ func TestEventsAreContiguous(t *testing.T) {
 	}
 	wg.Wait()
 	for topic, least := range map[string]int{importer.TopicImports: 160, importer.ImportTopic(shared.ID): 20} {
-		events, err := d.EventsAfter(ctx, topic, 0, 10_000)
-		if err != nil {
-			t.Fatal(err)
-		}
+		events := eventsOf(t, d, topic)
 		if len(events) < least {
 			t.Errorf("%s: got %d events, want at least %d", topic, len(events), least)
 		}
@@ -75,21 +72,6 @@ func TestEventsAreContiguous(t *testing.T) {
 	}
 }
 
-func TestEventsAfter(t *testing.T) {
-	t.Parallel()
-	d := dbtest.Open(t)
-	for range 5 {
-		created(t, d)
-	}
-	got, err := d.EventsAfter(t.Context(), importer.TopicImports, 2, 2)
-	if err != nil || len(got) != 2 || got[0].Seq != 3 || got[1].Seq != 4 {
-		t.Errorf("got %+v, %v, want events 3 and 4", got, err)
-	}
-	if got, err := d.EventsAfter(t.Context(), importer.TopicImports, 5, 2); err != nil || len(got) != 0 {
-		t.Errorf("after the last: got %+v, %v, want none", got, err)
-	}
-}
-
 func TestARefusedChangeAppendsNothing(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Open(t)
@@ -101,9 +83,8 @@ func TestARefusedChangeAppendsNothing(t *testing.T) {
 	if _, err := d.Complete(t.Context(), c.ID, 7, importer.Scan{}); !errors.Is(err, importer.ErrLeaseLost) {
 		t.Fatalf("got %v, want %v", err, importer.ErrLeaseLost)
 	}
-	events, err := d.EventsAfter(t.Context(), importer.TopicImports, 0, 10)
-	if err != nil || len(events) != 1 {
-		t.Errorf("got %+v, %v, want the creation alone", events, err)
+	if events := eventsOf(t, d, importer.TopicImports); len(events) != 1 {
+		t.Errorf("got %+v, want the creation alone", events)
 	}
 }
 
@@ -148,10 +129,7 @@ func TestSnapshotAgreesWithItsSeq(t *testing.T) {
 	wg.Wait()
 
 	for topic, taken := range snapshots {
-		events, err := d.EventsAfter(ctx, topic, 0, 100_000)
-		if err != nil {
-			t.Fatal(err)
-		}
+		events := eventsOf(t, d, topic)
 		if taken[0].Seq == taken[len(taken)-1].Seq {
 			t.Errorf("%s: nothing changed meanwhile", topic)
 		}

@@ -139,10 +139,7 @@ func TestImportRunsThroughItsStates(t *testing.T) {
 
 	kinds := []string{importer.EventImportCreated, importer.EventImportQueued, importer.EventImportStarted, importer.EventImportWriting, importer.EventImportCompleted}
 	for _, topic := range []string{importer.TopicImports, importer.ImportTopic(c.ID)} {
-		events, err := d.EventsAfter(ctx, topic, 0, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
+		events := eventsOf(t, d, topic)
 		var got []string
 		for i, e := range events {
 			got = append(got, e.Kind)

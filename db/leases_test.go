@@ -57,10 +57,7 @@ func TestClaimTakesWhatIsDue(t *testing.T) {
 			t.Errorf("the new lease of %s: %v", c.State, err)
 		}
 		// A takeover of work that had begun is news; a first claim is not.
-		events, err := d.EventsAfter(t.Context(), importer.ImportTopic(c.ID), 0, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
+		events := eventsOf(t, d, importer.ImportTopic(c.ID))
 		last := map[importer.State]string{importer.Queued: importer.EventImportQueued}[c.State]
 		if last == "" {
 			last = importer.EventImportStarted
@@ -224,9 +221,9 @@ func TestStuckImportsAreGivenUp(t *testing.T) {
 	if err != nil || i.State != importer.Failed || i.Error == nil || i.Error.Code != importer.PipelineFailed || !i.Error.Retry || i.Counts.Created != 1 {
 		t.Errorf("got %+v with %+v, %v", i, i.Error, err)
 	}
-	events, err := d.EventsAfter(t.Context(), importer.ImportTopic(c.ID), 0, 100)
-	if err != nil || events[len(events)-1].Kind != importer.EventImportFailed {
-		t.Errorf("last event: got %+v, %v", events[len(events)-1], err)
+	events := eventsOf(t, d, importer.ImportTopic(c.ID))
+	if last := events[len(events)-1]; last.Kind != importer.EventImportFailed {
+		t.Errorf("last event: got %+v", last)
 	}
 
 	if _, err := d.RetryImport(t.Context(), c.ID); err != nil {

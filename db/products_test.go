@@ -41,10 +41,7 @@ type told struct {
 // outbox has the same.
 func productEvents(t testing.TB, d *db.DB, conn *pgx.Conn) []told {
 	t.Helper()
-	events, err := d.EventsAfter(t.Context(), importer.TopicProducts, 0, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := eventsOf(t, d, importer.TopicProducts)
 	var all []told
 	for _, e := range events {
 		all = append(all, told{e.Kind, string(e.Data)})
