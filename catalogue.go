@@ -10,7 +10,7 @@ const (
 	EventProductCreated     = "product.created"      // data {"product": …}
 	EventProductUpdated     = "product.updated"      // data {"product": …}
 	EventProductDeleted     = "product.deleted"      // data {"product": …}, as it was
-	EventProductsChanged    = "products.changed"     // data {"import_id": …, "created": n, "updated": n}: an import has ended
+	EventProductsChanged    = "products.changed"     // data {"import_id": …, "created": n, "updated": n}: an import has ended, and this is new since it began or ended before
 	EventProductsDeletedAll = "products.deleted_all" // data {"deleted": n}
 )
 

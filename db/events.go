@@ -91,15 +91,15 @@ type importData struct {
 
 // announce leaves the event of a change for the transaction to append, on the
 // import's own topic and on that of the list.
-func (t *tx) announce(kind string, i importer.Import, at time.Time) error {
-	data, err := json.Marshal(importData{i})
+func (t *tx) announce(kind string, r *importRow, at time.Time) error {
+	data, err := json.Marshal(importData{r.toImport()})
 	if err != nil {
 		return err
 	}
-	for _, topic := range []string{importer.ImportTopic(i.ID), importer.TopicImports} {
+	for _, topic := range []string{importer.ImportTopic(r.ID), importer.TopicImports} {
 		t.events = append(t.events, importer.Event{Topic: topic, Kind: kind, At: at, Data: data})
 	}
-	return t.announceEnd(i, at)
+	return t.announceEnd(r, at)
 }
 
 // appendEvents numbers events and writes them. The lock on a topic's head,

@@ -45,6 +45,13 @@ type importRow struct {
 	StuckClaims int
 	StuckAt     int64
 
+	// What was told of Created and Updated when the import ended before, and
+	// what is new now that it ends.
+	ToldCreated int64
+	ToldUpdated int64
+	NewCreated  int64 `bun:"-"`
+	NewUpdated  int64 `bun:"-"`
+
 	CreatedAt  time.Time
 	UploadedAt *time.Time
 	StartedAt  *time.Time
@@ -88,6 +95,8 @@ func (r *importRow) learn(s importer.Scan) {
 func (r *importRow) end(state importer.State, written importer.Counts, at time.Time) {
 	r.State = state
 	r.Created, r.Updated, r.Unchanged = written.Created, written.Updated, written.Unchanged
+	r.NewCreated, r.NewUpdated = written.Created-r.ToldCreated, written.Updated-r.ToldUpdated
+	r.ToldCreated, r.ToldUpdated = written.Created, written.Updated
 	r.Owner = nil
 	r.FinishedAt = &at
 	r.Progress.RowsPerSecond, r.Progress.Notice = 0, ""
@@ -113,7 +122,7 @@ func (d *DB) changeImport(ctx context.Context, id uuid.UUID, change func(ctx con
 		if kind == "" {
 			return nil
 		}
-		return t.announce(kind, result, d.now())
+		return t.announce(kind, r, d.now())
 	})
 	return result, err
 }

@@ -37,7 +37,7 @@ func (d *DB) CreateImport(ctx context.Context, n importer.NewImport, node uuid.U
 		if err != nil {
 			return err
 		}
-		return t.announce(importer.EventImportCreated, r.toImport(), r.CreatedAt)
+		return t.announce(importer.EventImportCreated, r, r.CreatedAt)
 	})
 	return r.toClaim(), domain("create import", err)
 }

@@ -45,7 +45,7 @@ func (d *DB) ClaimImports(ctx context.Context, node uuid.UUID, limit int) ([]imp
 				return err
 			}
 			if kind != "" {
-				if err := t.announce(kind, r.toImport(), d.now()); err != nil {
+				if err := t.announce(kind, r, d.now()); err != nil {
 					return err
 				}
 			}
@@ -128,7 +128,7 @@ func (d *DB) ForgottenUploads(ctx context.Context, older time.Duration) ([]uuid.
 			if _, err := t.NewUpdate().Model(r).WherePK().Exec(ctx); err != nil {
 				return err
 			}
-			if err := t.announce(importer.EventImportFailed, r.toImport(), d.now()); err != nil {
+			if err := t.announce(importer.EventImportFailed, r, d.now()); err != nil {
 				return err
 			}
 		}

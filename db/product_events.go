@@ -66,12 +66,13 @@ func (t *tx) announceBulk(kind string, data any, at time.Time) error {
 }
 
 // announceEnd leaves the event that the catalogue was changed, when an import
-// ends that has changed it.
-func (t *tx) announceEnd(i importer.Import, at time.Time) error {
-	if !i.State.Ended() || i.Counts.Created+i.Counts.Updated == 0 {
+// ends that has changed it. One that was retried tells what is new since it
+// ended before.
+func (t *tx) announceEnd(r *importRow, at time.Time) error {
+	if !r.State.Ended() || r.NewCreated+r.NewUpdated == 0 {
 		return nil
 	}
-	return t.announceBulk(importer.EventProductsChanged, changedData{i.ID, i.Counts.Created, i.Counts.Updated}, at)
+	return t.announceBulk(importer.EventProductsChanged, changedData{r.ID, r.NewCreated, r.NewUpdated}, at)
 }
 
 // appendOutbox writes what integrations are to hear of numbered events: those
