@@ -3,6 +3,7 @@
 SHELL := /bin/bash -o pipefail
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 TOOL    := go tool -modfile=tools.mod
 WEB     := client/web
 WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
@@ -20,7 +21,7 @@ build: bin/importer ## the dashboard and the binary, in bin/
 
 bin/importer: $(GO_SRC) $(WEB)/dist/index.html
 	@echo "Building bin/importer"
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/importer
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o $@ ./cmd/importer
 
 web: $(WEB)/dist/index.html ## the dashboard alone
 

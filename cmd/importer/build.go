@@ -1,8 +1,14 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/urfave/cli/v3"
 )
 
 // version and commit are set by the linker.
@@ -19,6 +25,15 @@ type buildInfo struct {
 	Platform string `json:"platform"`
 }
 
+// String is what --version prints.
+func (b buildInfo) String() string {
+	built := b.Go + ", " + b.Platform
+	if b.Commit != "" {
+		built = b.Commit + ", " + built
+	}
+	return b.Version + " (" + built + ")"
+}
+
 func thisBuild() buildInfo {
 	b := buildInfo{Version: version, Commit: commit, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok && b.Commit == "" {
@@ -29,4 +44,24 @@ func thisBuild() buildInfo {
 		}
 	}
 	return b
+}
+
+func versionCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "version",
+		Usage: "print what this is and what it was built from",
+		Flags: []cli.Flag{resultFlag()},
+		Action: func(_ context.Context, c *cli.Command) error {
+			b := thisBuild()
+			if c.Bool("json") {
+				return json.NewEncoder(stdout).Encode(b)
+			}
+			fmt.Fprintf(stdout, "importer %s\n", b.Version)
+			if b.Commit != "" {
+				fmt.Fprintf(stdout, "commit   %s\n", b.Commit)
+			}
+			fmt.Fprintf(stdout, "go       %s\nplatform %s\n", b.Go, b.Platform)
+			return nil
+		},
+	}
 }

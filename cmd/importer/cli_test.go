@@ -106,6 +106,11 @@ func TestSampleCommand(t *testing.T) {
 	if code != 0 || err != nil || string(b) != stdout || !strings.Contains(stderr, "3 rows") {
 		t.Errorf("exit code %d, %v, %q: want in the file what went to standard output", code, err, stderr)
 	}
+	code, stdout, _ = runProgram(t, nil, "sample", "--rows", "30", "--bad", "0.1", "--json", name)
+	var counts map[string]int
+	if err := json.Unmarshal([]byte(stdout), &counts); err != nil || code != 0 || counts["rows"] != 30 || counts["created"]+counts["duplicates"]+counts["rejected"] != 30 {
+		t.Errorf("exit code %d, %q (%v), want the counts of 30 rows", code, stdout, err)
+	}
 }
 
 func gzipped(t *testing.T, b []byte) []byte {

@@ -21,7 +21,20 @@ type database struct {
 
 // openDatabase starts the private Postgres unless a URL is given, connects and
 // migrates. say gets one line for people about what takes a moment.
-func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Logger) (_ *database, err error) {
+func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Logger) (*database, error) {
+	d, err := startDatabase(ctx, c, say, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Migrate(ctx); err != nil {
+		d.close(log)
+		return nil, err
+	}
+	return d, nil
+}
+
+// startDatabase does all of that but to migrate.
+func startDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Logger) (_ *database, err error) {
 	d := &database{}
 	defer func() {
 		if err != nil {
@@ -43,10 +56,7 @@ func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Log
 		url = d.private.DSN()
 	}
 	d.DB, err = db.Open(db.Options{URL: url, Direct: c.directURL, Log: log, Now: time.Now})
-	if err != nil {
-		return nil, err
-	}
-	return d, d.Migrate(ctx)
+	return d, err
 }
 
 // dead yields an error when the private Postgres could not be kept alive.

@@ -34,6 +34,12 @@ func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "JSON lines also on a terminal"}
 }
 
+// resultFlag is for commands that print one result, and jsonFlag for those
+// that go on printing.
+func resultFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print the result as JSON"}
+}
+
 func importCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "import",

@@ -12,14 +12,30 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v3"
+
+	"importer"
 )
 
-// Exit codes beside 0.
+// Exit codes beside 0. help tells people.
 const (
-	exitFailed  = 1 // what was asked for did not succeed
-	exitUsage   = 2 // the command line is wrong
-	exitRejects = 3 // import --strict: completed, with rejected rows
+	exitFailed      = 1   // what was asked for did not succeed
+	exitUsage       = 2   // the command line or a setting is wrong
+	exitRejects     = 3   // import and watch with --strict: completed, with rejected rows
+	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
+
+const help = `importer serve                  run it; then open http://127.0.0.1:8080
+importer import products.csv    upload a file and watch it land
+importer doctor                 find out what is wrong with the surroundings
+
+Every flag that names a variable takes it from there, too; a flag wins.
+
+Exit codes:
+   0    done
+   1    it did not work; standard error says why
+   2    the command line or a setting is wrong; nothing was begun
+   3    import and watch with --strict: completed, but rows were rejected
+   130  interrupted`
 
 // failed ends the program with a code and a sentence.
 type failed struct {
@@ -45,13 +61,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return 128 + int(syscall.SIGINT)
+		return exitInterrupted
 	}
-	fmt.Fprintln(stderr, "importer:", err)
+	fmt.Fprintln(stderr, "importer:", said(err))
 	if f, ok := errors.AsType[failed](err); ok {
 		return f.code
 	}
 	return exitUsage
+}
+
+// said puts the sentence for people first, and its cause below.
+func said(err error) string {
+	if f, ok := errors.AsType[failed](err); ok {
+		err = f.err
+	}
+	e, ok := err.(*importer.Error)
+	if !ok || e.Err == nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s\n(%v)", e.Message, e.Err)
 }
 
 func command(stdout, stderr io.Writer) *cli.Command {
@@ -61,7 +89,8 @@ func command(stdout, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
 		Name:           "importer",
 		Usage:          "take product catalogues from CSV files into Postgres, live",
-		Version:        version,
+		Description:    help,
+		Version:        thisBuild().String(),
 		Writer:         stdout,
 		ErrWriter:      stderr,
 		OnUsageError:   usage,
@@ -73,7 +102,12 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			sampleCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
 			healthcheckCommand(),
+			versionCommand(stdout),
 			findPostgresCommand(stdout),
+		},
+		EnableShellCompletion: true,
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden, c.Usage = false, "print a script that completes commands and flags: bash, zsh, fish or pwsh"
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {

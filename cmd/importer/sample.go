@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,7 @@ func sampleCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.Float64Flag{Name: "dups", Usage: "share of rows that repeat an earlier SKU, half of them in another case", Value: 0.05, Destination: &o.Repeats},
 			&cli.Float64Flag{Name: "bad", Usage: "share of rows without a name or a SKU", Destination: &o.Bad},
 			&cli.Uint64Flag{Name: "seed", Usage: "another seed, another catalogue", Value: 1, Destination: &o.Seed},
+			&cli.BoolFlag{Name: "json", Usage: "with FILE, print what is in it as JSON"},
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if err := o.Validate(); err != nil {
@@ -36,6 +38,9 @@ func sampleCommand(stdout, stderr io.Writer) *cli.Command {
 			counts, err := writeSample(c.Args().First(), o)
 			if err != nil {
 				return failed{exitFailed, err}
+			}
+			if c.Bool("json") {
+				return json.NewEncoder(stdout).Encode(counts)
 			}
 			fmt.Fprintf(stderr, "%s: %d rows, %d SKUs, %d repeated, %d bad\n", c.Args().First(), counts.Rows, counts.Created, counts.Duplicates, counts.Rejected)
 			return nil

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -107,7 +106,7 @@ func TestWatchCommandListsImports(t *testing.T) {
 
 	// Ctrl-C ends it without a word.
 	_ = w.cmd.Process.Signal(os.Interrupt)
-	if code := w.wait(t); code != 128+int(syscall.SIGINT) || w.stderr.String() != "" {
+	if code := w.wait(t); code != exitInterrupted || w.stderr.String() != "" {
 		t.Errorf("exit code %d and %q, want 130 and nothing", code, w.stderr)
 	}
 }
@@ -121,7 +120,7 @@ func TestWatchCommandInterrupted(t *testing.T) {
 	w := watchProcess(t, p, id.String())
 	w.until(t, "it is heard of", func(importer.Import) bool { return true })
 	_ = w.cmd.Process.Signal(os.Interrupt)
-	if code := w.wait(t); code != 128+int(syscall.SIGINT) || w.stderr.String() != "" {
+	if code := w.wait(t); code != exitInterrupted || w.stderr.String() != "" {
 		t.Errorf("exit code %d and %q, want 130 and nothing", code, w.stderr)
 	}
 	checkCounts(t, watchUntil(t, p, id, func(im importer.Import) bool { return im.State.Ended() }), want)

@@ -81,9 +81,25 @@ func URL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("make template database: %v", err)
 	}
-	name := "importer_test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	// file_copy: the template is too small for its log records to be cheaper.
-	mustExec(t, server, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy")
+	return create(t, server, "TEMPLATE "+template+" STRATEGY file_copy")
+}
+
+// EmptyURL makes a database without any table.
+func EmptyURL(t testing.TB) string {
+	t.Helper()
+	server := os.Getenv(serverURL)
+	if server == "" {
+		t.Fatal("call dbtest.Main from TestMain, or set " + serverURL)
+	}
+	return create(t, server, "")
+}
+
+// create makes a database for the time of a test.
+func create(t testing.TB, server, how string) string {
+	t.Helper()
+	name := "importer_test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	mustExec(t, server, "CREATE DATABASE "+name+" "+how)
 	t.Cleanup(func() { mustExec(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	return withDatabase(server, name)
 }

@@ -23,7 +23,10 @@ type Options struct {
 
 // Counts is what an import of the catalogue into an empty database reports.
 type Counts struct {
-	Rows, Created, Duplicates, Rejected int
+	Rows       int `json:"rows"`
+	Created    int `json:"created"`
+	Duplicates int `json:"duplicates"`
+	Rejected   int `json:"rejected"`
 }
 
 // Validate reports what is wrong with the options.
