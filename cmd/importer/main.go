@@ -101,6 +101,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			watchCommand(stdout, stderr),
 			sampleCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
+			doctorCommand(stdout),
 			healthcheckCommand(),
 			versionCommand(stdout),
 			findPostgresCommand(stdout),

@@ -134,12 +134,8 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 // DSN is the libpq key/value string for the application's role and database.
 func (c *Cluster) DSN() string { return c.DSNFor(appName) }
 
-// DSNFor is DSN for another database. It overrides what PGOPTIONS and
-// PGTARGETSESSIONATTRS in this process's environment would add.
-func (c *Cluster) DSNFor(database string) string {
-	return fmt.Sprintf("host=%s port=%s user=%s dbname=%s sslmode=disable options='' target_session_attrs=any",
-		quoteDSN(c.layout.run), socketPort, appName, quoteDSN(database))
-}
+// DSNFor is DSN for another database.
+func (c *Cluster) DSNFor(database string) string { return dsn(c.layout.run, database) }
 
 // Dead yields one error when the server kept dying and is not started again.
 func (c *Cluster) Dead() <-chan error { return c.dead }
