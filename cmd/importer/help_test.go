@@ -18,9 +18,6 @@ import (
 	"importer/db/dbtest"
 )
 
-// secret stands for what must be printed nowhere.
-const secret = "s3cret-that-nobody-may-see"
-
 // Help says what a flag is for and which variable it has, and nothing of what
 // the environment holds.
 func TestHelp(t *testing.T) {

@@ -58,7 +58,10 @@ func program(env []string, args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(append(cmd.Env, beTheProgram+"=1", "IMPORTER_LOG_LEVEL=debug"), env...)
+	cmd.Env = append(cmd.Env, beTheProgram+"=1", "IMPORTER_LOG_LEVEL=debug")
+	for _, kv := range env {
+		cmd.Env = append(cmd.Env, withPassword(kv))
+	}
 	return cmd
 }
 
@@ -89,6 +92,7 @@ func serveProcess(t testing.TB, env []string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.stop()
+		discreet(t, p.log.String())
 		if t.Failed() {
 			t.Logf("the server said:\n%s", tail(p.log.String(), 60))
 		}
@@ -140,6 +144,7 @@ func runProgram(t *testing.T, env []string, args ...string) (code int, stdout, s
 	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
+	discreet(t, out.String()+errs.String())
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
