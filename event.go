@@ -84,7 +84,7 @@ type Cursor struct {
 type Snapshot struct {
 	Epoch string
 	Seq   int64
-	Data  json.RawMessage // {"import": …} or {"imports": […]}
+	Data  json.RawMessage // {"import": …}, {"imports": […]} or {"webhooks": […]}
 }
 
 // Subscription answers Subscribe. Either the events missed since the cursor

@@ -26,7 +26,7 @@ type Webhook struct {
 
 	LastAttempt *Attempt    `json:"last_attempt"`
 	Week        WebhookWeek `json:"week"`
-	Pending     int64       `json:"pending"` // deliveries that wait for their first or next attempt
+	Pending     int64       `json:"pending"` // deliveries that wait for their first or next attempt; more than MaxPending are not counted
 
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -117,8 +117,8 @@ type Attempt struct {
 	MS       int64     `json:"ms"`
 	RemoteIP string    `json:"remote_ip"`
 	Response string    `json:"response"` // the first 4 KiB of the body; what is not UTF-8 is replaced
-	// Request headers as they were sent, signature included; only with a test
-	// and with one delivery, else nil.
+	// Request headers as they were sent, signature included, but for the values
+	// of those that people have set; only with a test and with one delivery.
 	Request map[string]string `json:"request,omitempty"`
 }
 
@@ -147,7 +147,8 @@ type DeliveryQuery struct {
 }
 
 // Event kinds of the topic webhooks. Data is {"webhook": …}, as the REST API
-// shows it, without its secret.
+// shows it, without its secret. What webhooks get of it is also without the
+// headers, which may be secrets of another receiver.
 const (
 	EventWebhookCreated   = "webhook.created"
 	EventWebhookUpdated   = "webhook.updated"
@@ -197,6 +198,9 @@ type WebhookStore interface {
 	// many those are.
 	ResendFailed(ctx context.Context, webhook uuid.UUID, since time.Time) (int64, error)
 }
+
+// MaxPending is how far Webhook.Pending counts.
+const MaxPending = 1_000
 
 // MaxWebhooks is how many webhooks there may be.
 const MaxWebhooks = 2_000

@@ -59,7 +59,7 @@ type WebhookRelease struct {
 	Failures int
 	Pause    time.Duration // nobody sends to it for so long
 	Used     time.Duration // the sum of the times its requests took: what fairness goes by
-	Disable  string        // a reason, a sentence for people: disable the webhook; else ""
+	Disable  string        // why, a sentence for people, when the webhook is to be disabled; else ""
 }
 
 // WebhookQueue is what senders work off. db implements it. All of it is safe
@@ -77,22 +77,25 @@ type WebhookQueue interface {
 	// DueDeliveries lists up to limit deliveries of a claim that are due, the
 	// longest due first, without those in busy. With StrictOrder these are the
 	// oldest that wait, in order, as far as they are due. None when the webhook
-	// was paused, disabled, changed (its Version is another) or deleted.
-	// ErrLeaseLost when the claim is somebody else's.
+	// was paused, disabled, changed (its Version is another) or deleted, or when
+	// somebody else has the claim.
 	DueDeliveries(ctx context.Context, c WebhookClaim, busy []int64, limit int) ([]DueDelivery, error)
 	// ProbeDelivery picks one delivery to find out whether a failing webhook is
 	// well again, whether it is due or not: the one tried least, or the one
-	// tried most. Results as DueDeliveries.
+	// tried most. None as with DueDeliveries.
 	ProbeDelivery(ctx context.Context, c WebhookClaim, triedMost bool) ([]DueDelivery, error)
 	// SaveAttempts records attempts. A success counts whoever reports it, for it
 	// is a fact; a failure changes its delivery only under the current epoch.
 	SaveAttempts(ctx context.Context, node uuid.UUID, results []AttemptResult) error
+	// TellAttempts appends webhook.attempted to the topic webhooks, for those who
+	// watch. Call it once a second at most.
+	TellAttempts(ctx context.Context, last []WebhookAttempted) error
 	// ReleaseWebhooks gives claims back; those that were lost are left alone.
 	ReleaseWebhooks(ctx context.Context, releases []WebhookRelease) error
 	// WebhookTarget reads what a test needs. NotFound.
 	WebhookTarget(ctx context.Context, id uuid.UUID) (WebhookTarget, error)
 	// SaveTest records the attempt of a test; it belongs to no delivery.
-	SaveTest(ctx context.Context, webhook uuid.UUID, eventID string, a Attempt) error
+	SaveTest(ctx context.Context, node, webhook uuid.UUID, eventID string, a Attempt) error
 	// TrimWebhooks makes room: it makes the coming days' partitions of attempts,
 	// drops those older than keep, deletes up to limit events and ended
 	// deliveries that are older, and returns how many it deleted.

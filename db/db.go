@@ -33,6 +33,8 @@ type Options struct {
 	MaxConns int    // 0: the larger of 4 and the number of CPUs
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
+
+	AllowHTTP bool // webhooks may have plain http URLs
 }
 
 // DB is a database. It is safe for use by several goroutines.
@@ -43,6 +45,8 @@ type DB struct {
 	log      zerolog.Logger
 	clock    func() time.Time
 	onCommit func([]importer.Event)
+
+	allowHTTP bool
 }
 
 var (
@@ -50,6 +54,8 @@ var (
 	_ importer.ProductStore = (*DB)(nil)
 	_ importer.EventLog     = (*DB)(nil)
 	_ importer.StatusStore  = (*DB)(nil)
+	_ importer.WebhookStore = (*DB)(nil)
+	_ importer.WebhookQueue = (*DB)(nil)
 )
 
 // Open prepares a pool of connections. It does not connect yet: Ping does.
@@ -89,6 +95,8 @@ func Open(o Options) (*DB, error) {
 		log:      o.Log,
 		clock:    clock,
 		onCommit: func([]importer.Event) {},
+
+		allowHTTP: o.AllowHTTP,
 	}, nil
 }
 

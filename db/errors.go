@@ -22,6 +22,7 @@ import (
 const (
 	uniqueViolation      = "23505"
 	undefinedTable       = "42P01"
+	noPartition          = "23514" // check_violation: no partition takes the row
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03" // within lock_timeout

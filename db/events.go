@@ -40,6 +40,9 @@ func (d *DB) TopicSnapshot(ctx context.Context, topic string) (importer.Snapshot
 	if !ok {
 		return importer.Snapshot{}, importer.Errorf(importer.NotFound, "There is no topic %q.", topic)
 	}
+	if topic == importer.TopicWebhooks {
+		return d.webhooksSnapshot(ctx)
+	}
 	var rows []struct {
 		LogEpoch string
 		LogSeq   int64

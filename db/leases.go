@@ -2,7 +2,9 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -74,7 +76,8 @@ func (d *DB) Renew(ctx context.Context, id uuid.UUID, epoch int64, p importer.Pr
 	if err != nil {
 		return domain("renew lease", err)
 	}
-	result, err := d.bun.NewUpdate().Table("imports").
+	var tell bool
+	err = d.bun.NewUpdate().Table("imports").
 		Set("lease_until = now() + ?::interval", leaseTime).
 		Set("bytes_at = CASE WHEN (progress->>'bytes')::bigint < ? THEN now() ELSE bytes_at END", p.Bytes).
 		Set("progress = ?::jsonb || jsonb_build_object('percent', greatest((progress->>'percent')::float8, ?::float8))", string(progress), p.Percent).
@@ -82,14 +85,45 @@ func (d *DB) Renew(ctx context.Context, id uuid.UUID, epoch int64, p importer.Pr
 			c.Rows, c.Created, c.Updated, c.Unchanged, c.Duplicates, c.Rejected).
 		Where("id = ?", id).Where("epoch = ?", epoch).Where("owner IS NOT NULL").
 		Where("state IN ('uploading', 'queued', 'scanning', 'writing')").
-		Exec(ctx)
-	if err != nil {
-		return domain("renew lease", err)
-	}
-	if n, _ := result.RowsAffected(); n == 0 {
+		Returning(progressDue, progressEvery).
+		Scan(ctx, &tell)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		return importer.ErrLeaseLost
+	case err != nil:
+		return domain("renew lease", err)
+	case tell:
+		return domain("tell progress", d.tellProgress(ctx, id, epoch))
 	}
 	return nil
+}
+
+// progressEvery is importer.ProgressEvery as an interval of Postgres.
+var progressEvery = interval(importer.ProgressEvery)
+
+// progressDue asks whether a webhook wants to hear of an import's progress now.
+var progressDue = "progress_told <= now() - ?::interval AND EXISTS (SELECT FROM webhooks WHERE " + wantedBy("'"+importer.EventImportProgress+"'") + ")"
+
+// tellProgress leaves an import.progress for webhooks.
+func (d *DB) tellProgress(ctx context.Context, id uuid.UUID, epoch int64) error {
+	return d.write(ctx, func(ctx context.Context, t *tx) error {
+		r := new(importRow)
+		err := t.NewUpdate().Model(r).Set("progress_told = now()").
+			Where("id = ?", id).Where("epoch = ?", epoch).Where("progress_told <= now() - ?::interval", progressEvery).
+			Returning("*").Scan(ctx)
+		if err != nil {
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			return err
+		}
+		row, err := newOutboxRow(importer.EventImportProgress, d.now(), importer.ImportEvent{Import: r.toImport()})
+		if err != nil {
+			return err
+		}
+		_, err = t.NewInsert().Model(&row).Exec(ctx)
+		return err
+	})
 }
 
 // Release gives the import back, for anyone to claim from notBefore on.

@@ -82,8 +82,8 @@ const (
 			sku_key
 	)
 	SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created),
-		-- Which they are, if they are the smaller part.
-		CASE WHEN count(*) * 2 < cardinality($1) THEN string_agg(sku_key, E'\n') ELSE '' END
+		-- Which they are, if that has to be exact or they are the smaller part.
+		CASE WHEN $6 OR count(*) * 2 < cardinality($1) THEN string_agg(sku_key, E'\n') ELSE '' END
 	FROM done`
 )
 
@@ -155,20 +155,30 @@ func (d *DB) mergeInTx(ctx context.Context, b importer.Batch, way importer.Merge
 	var m importer.Merged
 	var changed string
 	err := pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{BeginQuery: beginBatch}, func(tx pgx.Tx) (err error) {
+		tell, err := wantsChanged(ctx, tx)
+		if err != nil {
+			return err
+		}
 		switch way {
 		case copyIn:
 			m.Created, err = copyRows(ctx, tx, b.Rows)
 		case upsert:
-			m.Created, m.Updated, changed, err = putRows(ctx, tx, b, upsertAll)
+			m.Created, m.Updated, changed, err = putRows(ctx, tx, b, upsertAll, tell)
 		default:
-			m.Created, m.Updated, changed, err = putRows(ctx, tx, b, upsertChanged)
+			m.Created, m.Updated, changed, err = putRows(ctx, tx, b, upsertChanged, tell)
 		}
 		if err != nil {
 			return err
 		}
 		m.Unchanged = int64(len(b.Rows)) - m.Created - m.Updated
-		if err := queueBatch(ctx, tx, b, m, changed); err != nil {
+		rows := changedRows(b, m, changed)
+		if err := queueBatch(ctx, tx, b, rows, m); err != nil {
 			return err
+		}
+		if tell && len(rows) > 0 {
+			if err := tellChanged(ctx, tx, b, rows, d.now()); err != nil {
+				return err
+			}
 		}
 		tag, err := tx.Exec(ctx, recordBatch, b.ImportID, b.Epoch, b.Number, m.Created, m.Updated, m.Unchanged)
 		if err == nil && tag.RowsAffected() == 0 {
@@ -198,19 +208,17 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []importer.Row) (created int6
 }
 
 // putRows runs one of the statements that take the rows as arrays. changed
-// lists the keys of the rows it wrote, a line each, unless those are many.
-func putRows(ctx context.Context, tx pgx.Tx, b importer.Batch, sql string) (created, updated int64, changed string, err error) {
-	withDescription := byte(0)
-	if b.HasDescription {
-		withDescription = 1
-	}
+// lists the keys of the rows it wrote, a line each, unless those are many and
+// it does not matter exactly.
+func putRows(ctx context.Context, tx pgx.Tx, b importer.Batch, sql string, exactly bool) (created, updated int64, changed string, err error) {
 	const binaryFormat = 1
 	result := tx.Conn().PgConn().ExecParams(ctx, sql, [][]byte{
 		textArray(b.Rows, func(r *importer.Row) string { return r.Key }),
 		textArray(b.Rows, func(r *importer.Row) string { return r.SKU }),
 		textArray(b.Rows, func(r *importer.Row) string { return r.Name }),
 		textArray(b.Rows, func(r *importer.Row) string { return r.Description }),
-		{withDescription},
+		binaryBool(b.HasDescription),
+		binaryBool(exactly),
 	}, nil, []int16{binaryFormat}, []int16{binaryFormat}).Read()
 	if result.Err != nil {
 		return 0, 0, "", result.Err

@@ -61,3 +61,10 @@ func textArray(rows []importer.Row, column func(*importer.Row) string) []byte {
 func appendText(buf []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(buf, uint32(len(s))), s...)
 }
+
+func binaryBool(b bool) []byte {
+	if b {
+		return []byte{1}
+	}
+	return []byte{0}
+}

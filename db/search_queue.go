@@ -47,16 +47,12 @@ func (t *tx) dequeueProduct(ctx context.Context, r *productRow) error {
 	return err
 }
 
-// queueBatch says which rows of a batch are new or changed: changed lists
-// their keys, a line each; empty means that most of them are, and then all
-// are taken. An import writes 10 % more WAL for it, and takes no longer.
-func queueBatch(ctx context.Context, tx pgx.Tx, b importer.Batch, m importer.Merged, changed string) error {
-	if m.Created+m.Updated == 0 {
+// queueBatch says which rows of a batch are new or changed; when that is not
+// known exactly, rows are all of them. An import writes 10 % more WAL for it,
+// and takes no longer.
+func queueBatch(ctx context.Context, tx pgx.Tx, b importer.Batch, rows []importer.Row, m importer.Merged) error {
+	if len(rows) == 0 {
 		return nil
-	}
-	rows := b.Rows
-	if changed != "" {
-		rows = pick(rows, strings.Split(changed, "\n"))
 	}
 	fresh := m.Created == int64(len(rows))
 	// Without a description column the batch does not know all of an older
@@ -80,10 +76,7 @@ func pick(rows []importer.Row, keys []string) []importer.Row {
 
 // queueData is the input of COPY … (keys, products, fresh, signature).
 func queueData(rows []importer.Row, fresh, signed bool) []byte {
-	isFresh := "\x00"
-	if fresh {
-		isFresh = "\x01"
-	}
+	isFresh := string(binaryBool(fresh))
 	buf := append(make([]byte, 0, 32*len(rows)+64), copyHeader...)
 	var keys strings.Builder
 	for group := range slices.Chunk(rows, queueGroup) {
