@@ -27,7 +27,7 @@ func (d deadLetters) Receive(c *actor.Context) {
 	switch m := c.Message().(type) {
 	case actor.DeadLetterEvent:
 		d.observe.DeadLetter()
-		d.log.Debug().Str("to", m.Target.GetID()).Str("message", fmt.Sprintf("%T", m.Message)).Msg("dead letter")
+		d.log.Debug().Str("to", m.Target.GetID()).Str("letter", fmt.Sprintf("%T", m.Message)).Msg("dead letter")
 	case actor.ActorRestartedEvent:
 		d.observe.Restarted("hollywood")
 		d.log.Error().Str("from", m.PID.GetID()).Interface("reason", m.Reason).Msg("panic outside a cell")

@@ -24,6 +24,7 @@ type importRun struct {
 	claim   importer.Claim
 	manager pid
 	hub     pid
+	began   time.Time
 
 	life, work       context.Context // work ends with the pipeline, life with the attempt
 	endLife, endWork context.CancelFunc
@@ -77,7 +78,7 @@ func (o outcome) step() step {
 func newImportRun(s *settings, claim importer.Claim, manager, hub pid) *importRun {
 	whole := claim.State != importer.Uploading
 	r := &importRun{
-		settings: s, claim: claim, manager: manager, hub: hub,
+		settings: s, claim: claim, manager: manager, hub: hub, began: s.Now(),
 		children: map[pid]bool{},
 		may:      whole, place: whole, whole: whole,
 		lease: lease{good: s.Now()},
@@ -90,6 +91,8 @@ func newImportRun(s *settings, claim importer.Claim, manager, hub pid) *importRu
 
 func (r *importRun) start(c *cell) error {
 	c.concerns(c.about.With().Stringer("import_id", r.claim.ID).Int64("epoch", r.claim.Epoch).Logger())
+	// What the store has to say is about the import, too.
+	r.life, r.work = c.log.WithContext(r.life), c.log.WithContext(r.work)
 	c.log.Info().Str("state", string(r.claim.State)).Int("attempt", r.claim.Attempts).Msg("import begins here")
 	c.send(c.self, tick{})
 	r.advance(c)
@@ -302,7 +305,12 @@ func (r *importRun) close(c *cell) {
 	r.closed = true
 	r.endLife()
 	c.send(r.manager, ended{r.claim.ID})
-	c.log.Info().Str("state", string(r.gauge.state)).Msg("import ends here")
+	line := c.log.Info().Str("state", string(r.gauge.state)).Dur("took", r.Now().Sub(r.began)).
+		Int64("rows", r.gauge.counts.Rows).Int64("written", r.gauge.counts.Written()).Int64("rejected", r.gauge.counts.Rejected)
+	if r.outcome == failed {
+		line.Str("code", string(r.why.Code))
+	}
+	line.Msg("import ends here")
 }
 
 // faulty explains a file that cannot be imported, however often it is tried.

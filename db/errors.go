@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
 
 	"importer"
 )
@@ -87,7 +88,7 @@ func (d *DB) retry(ctx context.Context, transaction func() error) error {
 		if state != deadlockDetected && state != serializationFailure || try == maxTries {
 			return err
 		}
-		d.log.Warn().Str("sqlstate", state).Int("try", try).Msg("transaction lost against another one, trying again")
+		d.logOf(ctx).Warn().Str("sqlstate", state).Int("try", try).Msg("transaction lost against another one, trying again")
 		// Full jitter: the loser must not meet the same winner again.
 		select {
 		case <-time.After(rand.N(time.Duration(try) * 10 * time.Millisecond)):
@@ -95,6 +96,14 @@ func (d *DB) retry(ctx context.Context, transaction func() error) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// logOf is the log of the request or the import that asks, when there is one.
+func (d *DB) logOf(ctx context.Context) *zerolog.Logger {
+	if log := zerolog.Ctx(ctx); log.GetLevel() != zerolog.Disabled {
+		return log
+	}
+	return &d.log
 }
 
 func sqlState(err error) string {

@@ -76,8 +76,17 @@ func (s *Server) logAccess(r *http.Request, answer *recorder, began time.Time) {
 	if isStatic(r) || isProbe(r) {
 		event = log.Debug()
 	}
+	if id, err := uuid.Parse(r.PathValue("id")); err == nil && importRoute(r.Pattern) {
+		event.Stringer("import_id", id)
+	}
 	event.Str("method", r.Method).Str("path", r.URL.Path).Int("status", answer.status).
 		Int64("bytes", answer.bytes).Dur("took", s.Now().Sub(began)).Str("remote", r.RemoteAddr).Msg("request")
+}
+
+// importRoute reports whether the {id} of a route is that of an import.
+func importRoute(pattern string) bool {
+	_, path, _ := strings.Cut(pattern, " ")
+	return strings.HasPrefix(path, "/api/imports/") || strings.HasPrefix(path, "/api/uploads/")
 }
 
 func isStatic(r *http.Request) bool {

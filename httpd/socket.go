@@ -131,7 +131,7 @@ func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if tcp, ok := hijack.tcp(); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	c := newConn(s, ws, hijack, clientOf(r.RemoteAddr), r.URL.Query().Get("ping") == "frame")
+	c := newConn(s, *zerolog.Ctx(r.Context()), ws, hijack, clientOf(r.RemoteAddr), r.URL.Query().Get("ping") == "frame")
 	if !s.add(c) {
 		ws.CloseNow()
 		return

@@ -42,14 +42,15 @@ type conn struct {
 	gone      bool
 }
 
-func newConn(s *sockets, ws *websocket.Conn, h *hijacker, client netip.Prefix, frameBeats bool) *conn {
+// newConn makes the connection; about is the log of the request it began as.
+func newConn(s *sockets, about zerolog.Logger, ws *websocket.Conn, h *hijacker, client netip.Prefix, frameBeats bool) *conn {
 	ws.SetReadLimit(maxFrame)
 	c := &conn{
 		server: s, ws: ws, net: h.conn, id: s.nextID(), client: client, frameBeats: frameBeats,
 		budget: budget{rate: float64(s.options.Rate), most: float64(s.options.Burst), left: float64(s.options.Burst), at: time.Now()},
 		subs:   map[string]*subscription{},
 	}
-	c.log = s.log.With().Str("conn", c.id).Logger()
+	c.log = about.With().Str("conn", c.id).Logger()
 	c.out = outbox{gap: s.options.Coalesce, limit: s.options.Queue, write: c.write, end: c.sayClose, cut: c.cut, sent: s.observe.Sent}
 	c.out.room.L = &c.out.mu
 	return c

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -65,42 +64,4 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("all there again")
-}
-
-// One id leads from a request over the import it created to every line that an
-// actor writes about it.
-func TestIDsLeadThroughTheLog(t *testing.T) {
-	t.Parallel()
-	p := serveProcess(t, []string{"DATABASE_URL=" + dbtest.URL(t)}, "--data-dir", t.TempDir())
-	req, err := http.NewRequest("POST", p.url+"/api/imports?filename=a.csv", strings.NewReader("sku,name\nA,B\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Request-Id", "from-the-proxy-17")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("status %d", resp.StatusCode)
-	}
-	id := filepath.Base(resp.Header.Get("Location"))
-	eventually(t, "the import ends", func() bool { return strings.Contains(p.log.String(), "import ends here") })
-	log := p.log.String()
-	if !regexp.MustCompile(`"request_id":"from-the-proxy-17","import_id":"` + id + `".*"import created"`).MatchString(log) {
-		t.Errorf("no line has the request's id and import %s", id)
-	}
-	for line := range strings.Lines(log) {
-		var l struct {
-			Actor    string
-			ImportID string `json:"import_id"`
-		}
-		if json.Unmarshal([]byte(line), &l) != nil {
-			continue // what the server prints for people
-		}
-		if l.Actor == "import" && l.ImportID != id {
-			t.Errorf("a line without the import's id: %s", line)
-		}
-	}
 }
