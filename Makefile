@@ -5,6 +5,7 @@ SHELL := /bin/bash -o pipefail
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 TOOL    := go tool -modfile=tools.mod
+LINT    := go tool -modfile=scripts/golangci.mod golangci-lint
 WEB     := client/web
 WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
 GO_SRC   = $(shell find . -name '*.go' -not -path './$(WEB)/node_modules/*') migrations/*.sql go.mod
@@ -52,13 +53,15 @@ e2e: build pg-tools ## the browser tests alone
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
 
-lint: ## vet and staticcheck
-	@go vet ./... && $(TOOL) staticcheck ./...
+lint: ## vet, staticcheck, gosec and those of .golangci.yml
+	@go vet ./... && $(TOOL) staticcheck ./... && $(LINT) run --show-stats=false
 
 verify: web ## what must hold before a commit: format, lint, architecture, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run make fmt"; exit 1; }
 	@go vet ./...
 	@$(TOOL) staticcheck ./...
+	@$(LINT) run --show-stats=false
+	@scripts/vulncheck
 	@go test -run 'Architecture|Judge' .
 	@go mod tidy -diff
 	@cd $(WEB) && npm run --silent check

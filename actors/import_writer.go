@@ -46,7 +46,7 @@ func (w *writer) stop(error)        {}
 
 func (w *writer) handle(c *cell, msg any) error {
 	if w.ctx.Err() != nil {
-		return nil // the attempt is over
+		return nil //nolint:nilerr // the attempt is over
 	}
 	var done any
 	var err error
@@ -89,7 +89,7 @@ func (w *writer) handle(c *cell, msg any) error {
 	default:
 		return err
 	}
-	return nil
+	return nil //nolint:nilerr // an error that is no failure of the writer has been dealt with
 }
 
 // stallTime is how long to wait before the nth new try of a database that is

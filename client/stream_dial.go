@@ -27,7 +27,7 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 	if c.token != "" {
 		header.Set("Authorization", "Bearer "+c.token)
 	}
-	conn, resp, err := websocket.Dial(ctx, c.base.JoinPath("/ws").String(), &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(ctx, c.base.JoinPath("/ws").String(), &websocket.DialOptions{ //nolint:bodyclose // the library has
 		HTTPClient:   c.http,
 		HTTPHeader:   header,
 		Subprotocols: []string{Subprotocol},

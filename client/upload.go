@@ -114,7 +114,7 @@ func (c *Client) createUpload(ctx context.Context, u Upload) (location string, i
 // memory first.
 func (c *Client) sendPart(ctx context.Context, location string, file io.ReaderAt, offset, size int64, sent func(int64)) (int64, error) {
 	body := &part{r: io.NewSectionReader(file, offset, size), at: offset, sent: sent}
-	defer body.retire()
+	defer func() { _ = body.retire() }() // asked below for what it has to say
 	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, c.base.String()+location, body)
 	if err != nil {
 		return offset, err

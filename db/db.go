@@ -14,6 +14,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -66,7 +67,7 @@ func Open(o Options) (*DB, error) {
 		return nil, importer.Errorf(importer.Invalid, "The database URL is not valid. It looks like postgres://user:password@host:5432/name.")
 	}
 	if o.MaxConns > 0 {
-		config.MaxConns = int32(o.MaxConns)
+		config.MaxConns = int32(min(o.MaxConns, math.MaxInt32))
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second

@@ -63,7 +63,7 @@ func (d *DB) Imports(ctx context.Context, p importer.ImportPage) (importer.Page[
 	if err != nil {
 		return page, domain("count imports", err)
 	}
-	page.Total = int64(total)
+	page.Total = total
 
 	if p.Before != "" {
 		before, err := uuid.Parse(p.Before)

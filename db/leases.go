@@ -192,7 +192,7 @@ func (d *DB) claim(ctx context.Context, t *tx, r *importRow, node uuid.UUID) (ki
 		if err != nil {
 			return "", err
 		}
-		far = 1 + int64(batches)
+		far = 1 + batches
 	}
 	if far > r.StuckAt {
 		r.StuckAt, r.StuckClaims = far, 0

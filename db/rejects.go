@@ -71,7 +71,7 @@ func (d *DB) Rejects(ctx context.Context, id uuid.UUID, after int64, limit int) 
 	if err != nil {
 		return page, domain("count rejects", err)
 	}
-	page.Total = int64(total)
+	page.Total = total
 
 	limit = max(limit, 1)
 	var rows []rejectRow

@@ -43,7 +43,7 @@ func checkQuery(raw string, params []*huma.Param) error {
 	var wrong []importer.FieldError
 	for name, values := range query {
 		p := known[name]
-		detail := ""
+		var detail string
 		switch {
 		case p == nil && len(names) == 0:
 			detail = "is unknown; there are no parameters here"

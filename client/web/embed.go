@@ -71,7 +71,7 @@ func New(fsys fs.FS) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load dashboard: %w", err)
 	}
-	return site(files), nil
+	return files, nil
 }
 
 // site maps a cleaned URL path to its file.

@@ -129,12 +129,13 @@ func checkDataDir(_ context.Context, p *patient) (all []finding) {
 	if err != nil {
 		return []finding{fail("choose a directory on a local disk with --data-dir", "%s: %v", dir, err)}
 	}
+	largest := uint64(max(0, p.maxUpload))
 	left := fmt.Sprintf("%s free of %s", size(room.Free), size(room.Total))
 	switch {
 	case room.Free < noRoom:
 		all = append(all, fail("make room, or choose a directory on a larger disk with --data-dir", "%s has %s", dir, left))
-	case room.Free < uint64(max(0, p.maxUpload)):
-		all = append(all, warn("make room, or lower --max-upload-bytes", "%s has %s, less than the largest file taken (%s)", dir, left, size(uint64(p.maxUpload))))
+	case room.Free < largest:
+		all = append(all, warn("make room, or lower --max-upload-bytes", "%s has %s, less than the largest file taken (%s)", dir, left, size(largest)))
 	case room.Free < room.Total/100*littleRoom:
 		all = append(all, warn("make room before uploads are refused", "%s has %s", dir, left))
 	default:

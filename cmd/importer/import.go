@@ -163,7 +163,7 @@ func (r importRun) abandon(ctx context.Context, id uuid.UUID, why error) (import
 		return im, nil
 	}
 	if _, err := r.client.CancelImport(ctx, id); err != nil {
-		return importer.Import{}, fmt.Errorf("%w (and the import could not be cancelled: %v)", why, err)
+		return importer.Import{}, fmt.Errorf("%w (and the import could not be cancelled: %w)", why, err)
 	}
 	return importer.Import{}, why
 }

@@ -75,7 +75,7 @@ func said(err error) string {
 	if f, ok := errors.AsType[failed](err); ok {
 		err = f.err
 	}
-	e, ok := err.(*importer.Error)
+	e, ok := err.(*importer.Error) //nolint:errorlint // one that is wrapped has more to say than its sentence
 	if !ok || e.Err == nil {
 		return err.Error()
 	}

@@ -21,8 +21,8 @@ func Room(dir string) (Space, error) {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return Space{}, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	unit := uint64(s.Bsize)
-	return Space{Free: uint64(s.Bavail) * unit, Total: uint64(s.Blocks) * unit}, nil
+	unit := uint64(max(0, s.Bsize))                                                  // signed on Linux
+	return Space{Free: uint64(s.Bavail) * unit, Total: uint64(s.Blocks) * unit}, nil //nolint:unconvert // signed on FreeBSD
 }
 
 // tries is how often Sync writes; one alone may meet a busy moment.
@@ -63,8 +63,11 @@ func keep(dir string) (err error) {
 		return err
 	}
 	read := make([]byte, len(written))
-	if _, err := f.ReadAt(read, 0); err != nil || string(read) != written {
-		return fmt.Errorf("%s: what was written does not read back (%q, %v)", f.Name(), read, err)
+	if _, err := f.ReadAt(read, 0); err != nil {
+		return err
+	}
+	if string(read) != written {
+		return fmt.Errorf("%s: what was written does not read back: %q", f.Name(), read)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,7 +65,7 @@ func accountName(uid int) (string, error) {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username, nil
 	}
-	out, err := exec.Command("id", "-un", strconv.Itoa(uid)).Output()
+	out, err := exec.CommandContext(context.Background(), "id", "-un", strconv.Itoa(uid)).Output()
 	name := strings.TrimSpace(string(out))
 	if err != nil || name == "" {
 		return "", fmt.Errorf("uid %d has no account on this machine (no line in /etc/passwd), which PostgreSQL needs: "+
@@ -127,7 +128,7 @@ func (a account) reach(dir string) error {
 
 // enter lets the kernel decide: mode bits alone would misjudge ACLs.
 func (a account) enter(dir string) error {
-	cmd := exec.Command("/bin/sh", "-c", ":")
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", ":")
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = dir, []string{}, a.attributes()
 	return cmd.Run()
 }

@@ -49,7 +49,7 @@ func takeLock(l layout) (*os.File, error) {
 // release empties the file first, so that the pid of an earlier holder is not
 // taken for that of the next.
 func release(lock *os.File) {
-	lock.Truncate(0) // the lock is what counts: a stale pid only misinforms
+	_ = lock.Truncate(0) // the lock is what counts: a stale pid only misinforms
 	lock.Close()
 }
 
