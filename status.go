@@ -14,9 +14,24 @@ type Machine struct {
 	Name      string    `json:"name"` // of its host
 	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
-	SeenAt    time.Time `json:"seen_at"` // its last sign of life
-	Alive     bool      `json:"alive"`   // seen within MachineGone
-	Imports   int64     `json:"imports"` // whose lease it holds
+	SeenAt    time.Time `json:"seen_at"`  // its last sign of life
+	Alive     bool      `json:"alive"`    // seen within MachineGone
+	Imports   int64     `json:"imports"`  // whose lease it holds
+	Leases    []Lease   `json:"leases"`   // some of them, at least; never nil
+	Webhooks  int64     `json:"webhooks"` // that it sends to at the moment
+}
+
+// Lease is an import that a machine works on.
+type Lease struct {
+	ImportID uuid.UUID `json:"import_id"`
+	Filename string    `json:"filename"`
+	State    State     `json:"state"`
+}
+
+// Backlog is what webhooks have still to be sent.
+type Backlog struct {
+	Pending    int64         // deliveries; MaxBacklog stands for that many or more
+	OverdueFor time.Duration // how long the one waits beyond its time that waits longest, where nothing fails; 0 for none
 }
 
 const (
@@ -33,9 +48,13 @@ type StoreStatus struct {
 	QueuedFor time.Duration   // how long the import has waited that waits longest; 0 for none
 	Machines  []Machine       // newest first, those that are gone for a while
 	Indexing  Indexing
+	Webhooks  Backlog
 	Bytes     int64  // size of the database
 	Version   string // of the database server
 }
+
+// MaxBacklog is how far Backlog.Pending counts.
+const MaxBacklog = 100_000
 
 // StatusStore says how things stand. db implements it.
 type StatusStore interface {

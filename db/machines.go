@@ -29,20 +29,51 @@ func (d *DB) MachineLeft(ctx context.Context, id uuid.UUID) error {
 	return domain("forget a machine", err)
 }
 
-// machines lists those that are there, newest first, with the imports whose
-// lease they hold.
+// machines lists those that are there, newest first, with what they hold
+// leases of.
 func machines(ctx context.Context, tx pgx.Tx) ([]importer.Machine, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id, name, version, started_at, seen_at, seen_at > now() - $1::interval,
 			(SELECT count(*) FROM imports i WHERE i.owner = m.id AND lease_until > now()
-				AND state IN ('uploading', 'queued', 'scanning', 'writing'))
+				AND state IN ('uploading', 'queued', 'scanning', 'writing')),
+			(SELECT count(*) FROM webhooks w WHERE w.owner = m.id AND lease_until > now())
 		FROM machines m ORDER BY started_at DESC, id LIMIT 100`, interval(importer.MachineGone))
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m importer.Machine, err error) {
-		err = row.Scan(&m.ID, &m.Name, &m.Version, &m.StartedAt, &m.SeenAt, &m.Alive, &m.Imports)
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m importer.Machine, err error) {
+		err = row.Scan(&m.ID, &m.Name, &m.Version, &m.StartedAt, &m.SeenAt, &m.Alive, &m.Imports, &m.Webhooks)
 		m.StartedAt, m.SeenAt = m.StartedAt.UTC(), m.SeenAt.UTC()
+		m.Leases = []importer.Lease{}
 		return m, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return all, addLeases(ctx, tx, all)
+}
+
+// maxLeases bounds what is listed. A machine has a few places to run.
+const maxLeases = 200
+
+// addLeases names the imports that the machines work on, the oldest first.
+func addLeases(ctx context.Context, tx pgx.Tx, all []importer.Machine) error {
+	rows, err := tx.Query(ctx, `
+		SELECT owner, id, filename, state FROM imports
+		WHERE lease_until > now() AND state IN ('uploading', 'queued', 'scanning', 'writing') AND owner IS NOT NULL
+		ORDER BY id LIMIT $1`, maxLeases)
+	if err != nil {
+		return err
+	}
+	var owner uuid.UUID
+	var l importer.Lease
+	_, err = pgx.ForEachRow(rows, []any{&owner, &l.ImportID, &l.Filename, &l.State}, func() error {
+		for i := range all {
+			if all[i].ID == owner {
+				all[i].Leases = append(all[i].Leases, l)
+			}
+		}
+		return nil
+	})
+	return err
 }

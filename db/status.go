@@ -28,6 +28,9 @@ func (d *DB) Status(ctx context.Context) (importer.StoreStatus, error) {
 		if s.Indexing, err = readIndexing(ctx, tx); err != nil {
 			return err
 		}
+		if s.Webhooks, err = backlog(ctx, tx); err != nil {
+			return err
+		}
 		return tx.QueryRow(ctx, "SELECT pg_database_size(current_database()), current_setting('server_version')").Scan(&s.Bytes, &s.Version)
 	})
 	return s, domain("read the status", err)
@@ -49,6 +52,22 @@ func importsByState(ctx context.Context, tx pgx.Tx, s *importer.StoreStatus) err
 		return nil
 	})
 	return err
+}
+
+// backlog looks at one delivery a webhook to find what is overdue. Webhooks
+// that fail or are paused have to wait; theirs is no fault of ours.
+func backlog(ctx context.Context, tx pgx.Tx) (b importer.Backlog, err error) {
+	var waits float64
+	err = tx.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM (
+				SELECT FROM webhook_deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id WHERE d.state = 'pending' LIMIT $1) AS counted),
+			coalesce(extract(epoch FROM now() - min(due.next_attempt_at)), 0)::float8
+		FROM webhooks AS w CROSS JOIN LATERAL (
+			SELECT next_attempt_at FROM webhook_deliveries AS d
+			WHERE d.webhook_id = w.id AND d.state = 'pending' ORDER BY next_attempt_at, id LIMIT 1) AS due
+		WHERE w.state = 'active' AND w.failures = 0`, importer.MaxBacklog).Scan(&b.Pending, &waits)
+	b.OverdueFor = max(0, time.Duration(waits*float64(time.Second)))
+	return b, err
 }
 
 // PoolStatus is how busy the connections to the database are.

@@ -71,7 +71,7 @@ var members = map[string]map[string]string{
 	},
 	"Machine": {
 		"name": "Of its host.", "seen_at": "Its last sign of life, one every 10 s.", "alive": "The last sign of life is no older than 30 s.",
-		"imports": "Imports that it works on or receives.",
+		"imports": "Imports that it works on or receives.", "leases": "The oldest of them.", "webhooks": "Webhooks that it sends to.",
 	},
 	"Indexing": {"indexed": "Products in the search index.", "total": "Products there are.", "pending": "Products still to be indexed."},
 	"Import": {
@@ -96,7 +96,7 @@ var members = map[string]map[string]string{
 	"FieldError":  {"pointer": "RFC 6901 into the body, or the name of a parameter or header.", "detail": "What is wrong with it."},
 }
 
-var formats = map[string]map[string]string{"Import": {"id": "uuid"}, "Machine": {"id": "uuid"}}
+var formats = map[string]map[string]string{"Import": {"id": "uuid"}, "Machine": {"id": "uuid"}, "Lease": {"import_id": "uuid"}}
 
 var (
 	exampleTime    = time.Date(2026, 3, 14, 9, 26, 53, 589793000, time.UTC)
@@ -113,13 +113,16 @@ var exampleStatus = Status{
 	Version: "1.0.0", Commit: "9c1fa94", Machine: exampleImport.ID, StartedAt: exampleTime, Uptime: 93_600,
 	Machines: []importer.Machine{{
 		ID: exampleImport.ID, Name: "app-1", Version: "1.0.0", StartedAt: exampleTime, SeenAt: exampleTime.Add(26 * time.Hour), Alive: true, Imports: 1,
+		Leases: []importer.Lease{{ImportID: exampleImport.ID, Filename: exampleImport.Filename, State: exampleImport.State}}, Webhooks: 2,
 	}},
 	Imports: map[importer.State]int64{
 		importer.Uploading: 0, importer.Queued: 0, importer.Scanning: 0, importer.Writing: 1,
 		importer.Completed: 41, importer.Failed: 1, importer.Cancelled: 0,
 	},
 	Indexing: importer.Indexing{Indexed: 499_000, Total: 500_000, Pending: 1_000},
+	Webhooks: WebhookStatus{Pending: 12},
 	Database: DatabaseStatus{Version: "17.6", Bytes: 412_000_000},
+	Disk:     DiskStatus{Free: 38_000_000_000, Total: 80_000_000_000},
 	Sockets:  SocketStatus{Open: 3},
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // Options is what a Server is made of. Fields without a default are required,
-// Web, Ready and Observe excepted.
+// Web, Ready, Room and Observe excepted.
 type Options struct {
 	Imports   importer.ImportStore
 	Products  importer.ProductStore
@@ -35,9 +35,10 @@ type Options struct {
 	Node      uuid.UUID // owner of the uploads that arrive here
 	MaxUpload int64     // bytes
 
-	Web     http.Handler                   // everything outside /api, /ws and health
-	Ready   func(context.Context) []string // what is missing to be ready, a sentence each; nil means nothing ever
-	Observe Observer                       // nil: nobody
+	Web     http.Handler                           // everything outside /api, /ws and health
+	Ready   func(context.Context) []string         // what is missing to be ready, a sentence each; nil means nothing ever
+	Room    func() (free, total uint64, err error) // of the disk with the data directory, in bytes; nil: nobody knows
+	Observe Observer                               // nil: nobody
 	Log     zerolog.Logger
 	Now     func() time.Time // default time.Now
 	Version string

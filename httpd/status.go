@@ -22,8 +22,22 @@ type Status struct {
 	Imports   map[importer.State]int64 `json:"imports" doc:"Number of imports by state."`
 	QueuedFor float64                  `json:"queued_for_s" doc:"How long the queued import has waited that waits longest, in seconds; 0 for none."`
 	Indexing  importer.Indexing        `json:"indexing"`
+	Webhooks  WebhookStatus            `json:"webhooks"`
 	Database  DatabaseStatus           `json:"database"`
+	Disk      DiskStatus               `json:"disk"`
 	Sockets   SocketStatus             `json:"sockets"`
+}
+
+// WebhookStatus is what webhooks have still to be sent.
+type WebhookStatus struct {
+	Pending    int64   `json:"pending" doc:"Deliveries that wait for their first or next attempt; 100,000 stands for that many or more."`
+	OverdueFor float64 `json:"overdue_for_s" doc:"How long the delivery is overdue that is so longest, in seconds, where the receiver does not fail; 0 for none."`
+}
+
+// DiskStatus is the room for uploads.
+type DiskStatus struct {
+	Free  uint64 `json:"free" doc:"Bytes left on the disk with the data directory of the machine that answers."`
+	Total uint64 `json:"total" doc:"Bytes in all; 0 when that cannot be found out."`
 }
 
 // DatabaseStatus tells of the database.
@@ -50,8 +64,20 @@ func (s *Server) status(ctx context.Context, _ *struct{}) (*body[Status], error)
 		Version: s.Version, Commit: s.Commit, Machine: s.Node,
 		StartedAt: s.started.UTC(), Uptime: int64(s.Now().Sub(s.started).Seconds()),
 		Machines: store.Machines, Imports: store.Imports, QueuedFor: store.QueuedFor.Seconds(), Indexing: store.Indexing,
-		Database: DatabaseStatus{store.Version, store.Bytes}, Sockets: s.SocketStatus(),
+		Webhooks: WebhookStatus{store.Webhooks.Pending, store.Webhooks.OverdueFor.Seconds()},
+		Database: DatabaseStatus{store.Version, store.Bytes}, Disk: s.disk(), Sockets: s.SocketStatus(),
 	}}, nil
+}
+
+func (s *Server) disk() (d DiskStatus) {
+	if s.Room == nil {
+		return d
+	}
+	free, total, err := s.Room()
+	if err != nil {
+		return d
+	}
+	return DiskStatus{free, total}
 }
 
 // SocketStatus counts the connections.

@@ -2,6 +2,7 @@ package httpd_test
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -17,11 +18,21 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	now := at
-	b := setup(t, func(o *httpd.Options) { o.Now, o.Commit = func() time.Time { return now }, "abc" })
+	lost := false
+	b := setup(t, func(o *httpd.Options) {
+		o.Now, o.Commit = func() time.Time { return now }, "abc"
+		o.Room = func() (uint64, uint64, error) {
+			if lost {
+				return 0, 0, os.ErrNotExist
+			}
+			return 3, 4, nil
+		}
+	})
 	b.status.StoreStatus = importer.StoreStatus{
 		Imports:   map[importer.State]int64{importer.Queued: 3},
 		QueuedFor: 1500 * time.Millisecond,
 		Indexing:  importer.Indexing{Total: 5, Pending: 2, Indexed: 3},
+		Webhooks:  importer.Backlog{Pending: 8, OverdueFor: 2500 * time.Millisecond},
 		Bytes:     42, Version: "17.1",
 	}
 	now = at.Add(90 * time.Second)
@@ -32,6 +43,13 @@ func TestStatus(t *testing.T) {
 	}
 	if got.Imports[importer.Queued] != 3 || got.QueuedFor != 1.5 || got.Indexing.Pending != 2 || got.Database != (httpd.DatabaseStatus{Version: "17.1", Bytes: 42}) {
 		t.Errorf("the database: %+v", got)
+	}
+	if got.Webhooks != (httpd.WebhookStatus{Pending: 8, OverdueFor: 2.5}) || got.Disk != (httpd.DiskStatus{Free: 3, Total: 4}) {
+		t.Errorf("webhooks and disk: %+v, %+v", got.Webhooks, got.Disk)
+	}
+	lost = true
+	if got := decode[httpd.Status](b, b.do("GET", "/api/status", nil), http.StatusOK); got.Disk != (httpd.DiskStatus{}) {
+		t.Errorf("a disk that cannot be looked at: %+v", got.Disk)
 	}
 	if got.Machines == nil || len(got.Machines) != 0 {
 		t.Errorf("no machines are %v, want an empty list", got.Machines)

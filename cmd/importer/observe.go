@@ -50,10 +50,15 @@ func sources(store *database, server *httpd.Server, dataDir string) metrics.Sour
 			s := server.SocketStatus()
 			return s.Open, s.QueuedBytes
 		},
-		Room: func() (free, total uint64, err error) {
-			room, err := disk.Room(dataDir)
-			return room.Free, room.Total, err
-		},
+		Room: room(dataDir),
+	}
+}
+
+// room asks for the disk of a directory.
+func room(dir string) func() (free, total uint64, err error) {
+	return func() (free, total uint64, err error) {
+		space, err := disk.Room(dir)
+		return space.Free, space.Total, err
 	}
 }
 

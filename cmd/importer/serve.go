@@ -100,6 +100,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		Web:       web.Handler(),
 		Ready:     ready(store.DB, files, log),
 		Status:    store,
+		Room:      room(c.dataDir),
 		Observe:   figures,
 		Log:       log,
 		Now:       time.Now,

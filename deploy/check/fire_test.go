@@ -52,6 +52,7 @@ func TestAlertsFire(t *testing.T) {
 		},
 		"ImporterSearchBehind":    {`importer_search_pending_products 5x180`, `importer_search_pending_products 500000x100 0x1 500000x79`},
 		"ImporterWebhooksFail":    {sent + `{class="delivered"} 0+1x180` + "\n" + sent + `{class="timeout"} 0+3x180`, sent + `{class="delivered"} 0+3x180` + "\n" + sent + `{class="timeout"} 0+1x180`},
+		"ImporterWebhooksLate":    {`importer_webhook_overdue_seconds 0+60x180`, `importer_webhook_overdue_seconds 600x180`},
 		"ImporterWebhookDisabled": {`importer_webhooks_disabled_total 0x150 1x30`, `importer_webhooks_disabled_total 1x180`},
 		"ImporterVersionsDiffer":  {"importer_build_info{version=\"v1\"} 1x180\nimporter_build_info{version=\"v2\"} 1x180", "importer_build_info{instance=\"a\"} 1x180\nimporter_build_info{instance=\"b\"} 1x180"},
 	}

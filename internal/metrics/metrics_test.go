@@ -93,6 +93,7 @@ func TestAScrapeDoesWithoutTheDatabase(t *testing.T) {
 		Imports: map[importer.State]int64{importer.Queued: 2}, QueuedFor: 90 * time.Second, Bytes: 1 << 20,
 		Machines: []importer.Machine{{Alive: true}, {Alive: false}},
 		Indexing: importer.Indexing{Total: 10, Pending: 4},
+		Webhooks: importer.Backlog{Pending: 7, OverdueFor: 1500 * time.Millisecond},
 	}}
 	m.Ask(metrics.Sources{
 		Store:   s,
@@ -100,7 +101,7 @@ func TestAScrapeDoesWithoutTheDatabase(t *testing.T) {
 		Sockets: func() (int, int64) { return 2, 4096 },
 		Room:    func() (uint64, uint64, error) { return 0, 0, errors.New("no such disk") },
 	})
-	asked := []string{"importer_data", "importer_imports{", "importer_machines", "importer_postgres_up", "importer_queue", "importer_search", "importer_sockets"}
+	asked := []string{"importer_data", "importer_imports{", "importer_machines", "importer_postgres_up", "importer_queue", "importer_search", "importer_sockets", "importer_webhook_pending", "importer_webhook_overdue"}
 	look := func() (samples []string) {
 		for _, prefix := range asked {
 			samples = append(samples, scrape(m, prefix)...)
@@ -109,7 +110,7 @@ func TestAScrapeDoesWithoutTheDatabase(t *testing.T) {
 	}
 	want := []string{
 		`importer_imports{state="queued"} 2`, `importer_machines 1`, `importer_postgres_up 1`, `importer_queue_oldest_seconds 90`,
-		`importer_search_pending_products 4`, `importer_sockets_open 2`,
+		`importer_search_pending_products 4`, `importer_sockets_open 2`, `importer_webhook_pending_deliveries 7`, `importer_webhook_overdue_seconds 1.5`,
 	}
 	if diff := cmp.Diff(want, look()); diff != "" {
 		t.Error(diff)

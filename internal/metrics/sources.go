@@ -61,6 +61,8 @@ var (
 	storeQueued  = desc("queue_oldest_seconds", "How long the queued import has waited that waits longest; 0 for none.")
 	storeSeen    = desc("machines", "Machines on the database that gave a sign of life lately.")
 	storeTotal   = desc("products", "Products in the catalogue.")
+	storeSends   = desc("webhook_pending_deliveries", "Deliveries that wait for their first or next attempt, up to 100,000.")
+	storeOverdue = desc("webhook_overdue_seconds", "How long the delivery is overdue that is so longest, of webhooks that do not fail; 0 for none.")
 	storePending = desc("search_pending_products", "Products that wait for the search index.")
 )
 
@@ -72,7 +74,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (a *asker) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		socketsOpen, socketsQueued, diskFree, diskTotal, poolConns, poolMax, poolAcquired, poolWaited, poolWaitedFor, poolAbandoned,
-		storeUp, storeBytes, storeImports, storeQueued, storeSeen, storeTotal, storePending,
+		storeUp, storeBytes, storeImports, storeQueued, storeSeen, storeTotal, storeSends, storeOverdue, storePending,
 	} {
 		to <- d
 	}
@@ -129,4 +131,6 @@ func (a *asker) Collect(to chan<- prometheus.Metric) {
 	gauge(storeSeen, float64(alive))
 	gauge(storeTotal, float64(s.Indexing.Total))
 	gauge(storePending, float64(s.Indexing.Pending))
+	gauge(storeSends, float64(s.Webhooks.Pending))
+	gauge(storeOverdue, s.Webhooks.OverdueFor.Seconds())
 }
