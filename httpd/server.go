@@ -97,8 +97,10 @@ func New(o Options) (*Server, error) {
 		// they take. The middleware and they set deadlines of their own.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          log.New(o.Log.With().Str("from", "net/http").Logger(), "", 0),
+		// net/http answers what is larger with a line of text. A megabyte of a
+		// filter still gets the problem that says what is too long.
+		MaxHeaderBytes: 1<<20 + 32<<10,
+		ErrorLog:       log.New(o.Log.With().Str("from", "net/http").Logger(), "", 0),
 	}
 	return s, nil
 }
