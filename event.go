@@ -106,6 +106,13 @@ type Log struct {
 	Events []Event // in order
 }
 
+// News is what was appended to the topics that somebody watches.
+type News struct {
+	Epoch  string
+	Events []Event          // those of a topic in order
+	Floors map[string]int64 // of topics with new events that are deleted already
+}
+
 // EventLog reads the durable events. db implements it.
 type EventLog interface {
 	// TopicSnapshot reads state and seq of a topic in one statement. NotFound
@@ -115,9 +122,8 @@ type EventLog interface {
 	// is known of the log, in one statement.
 	ReadLog(ctx context.Context, topic string, after int64, limit int) (Log, error)
 	// NewEvents lists the events of the watched topics, given with the last seq
-	// known of each, that were appended since, by any machine. It also returns
-	// the epoch. At most limit events; those of a topic in order.
-	NewEvents(ctx context.Context, seen map[string]int64, limit int) (epoch string, events []Event, err error)
+	// known of each, that were appended since, by any machine; at most limit.
+	NewEvents(ctx context.Context, seen map[string]int64, limit int) (News, error)
 	// ImportUpdates reads how far imports have come, as it was last saved, in
 	// one statement. Seq is that of the import's topic, Rev the time of saving
 	// in ms. Imports that do not exist are left out.

@@ -14,8 +14,8 @@ import (
 // fake on which there are none.
 type lonely struct{}
 
-func (lonely) NewEvents(context.Context, map[string]int64, int) (string, []importer.Event, error) {
-	return "", nil, nil
+func (lonely) NewEvents(context.Context, map[string]int64, int) (importer.News, error) {
+	return importer.News{}, nil
 }
 
 func (lonely) Listen(ctx context.Context, _, _ func()) error {
@@ -53,7 +53,7 @@ func newShared() *shared {
 	return &shared{eventLog: &eventLog{epoch: "e1"}, lines: map[*line]bool{}}
 }
 
-func (l *shared) NewEvents(_ context.Context, seen map[string]int64, limit int) (string, []importer.Event, error) {
+func (l *shared) NewEvents(_ context.Context, seen map[string]int64, limit int) (importer.News, error) {
 	l.mu.Lock()
 	l.looks++
 	after := l.afterLook
@@ -62,7 +62,11 @@ func (l *shared) NewEvents(_ context.Context, seen map[string]int64, limit int) 
 	if after != nil {
 		after()
 	}
-	return log.Epoch, log.Events, err
+	news := importer.News{Epoch: log.Epoch, Events: log.Events}
+	if last, watched := seen[importer.TopicProducts]; watched && log.Floor > last {
+		news.Floors = map[string]int64{importer.TopicProducts: log.Floor}
+	}
+	return news, err
 }
 
 func (l *shared) Listen(ctx context.Context, up, hint func()) error {

@@ -155,9 +155,11 @@ func TestFullDatabaseIsNamedInTheFailure(t *testing.T) {
 func TestReaderThatPanicsFailsTheImport(t *testing.T) {
 	t.Parallel()
 	var opens atomic.Int64
+	whole := make(chan struct{}) // an import that failed before would not take the rest of its file
 	b := setup(t, func(_ *bundle, o *actors.Options) {
 		o.OpenRows = func(source io.Reader, mapping map[string]string, limit int64) importer.RowReader {
 			if opens.Add(1) == 1 {
+				<-whole
 				panic("reader")
 			}
 			return csvfile.Open(source, mapping, limit)
@@ -165,6 +167,7 @@ func TestReaderThatPanicsFailsTheImport(t *testing.T) {
 	})
 	text, want := file(1_000, 900)
 	id := b.upload(importer.NewImport{}, text)
+	close(whole)
 	if imp := b.await(id, importer.Failed); imp.Error.Code != importer.PipelineFailed || !imp.Error.Retry {
 		t.Errorf("got %+v", imp.Error)
 	}

@@ -155,8 +155,8 @@ func (h *hub) look(c *cell) {
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(h.life, logTimeout)
 		defer cancel()
-		epoch, events, err := h.Events.NewEvents(ctx, seen, lookLimit)
-		return looked{epoch, seen, events, err}
+		news, err := h.Events.NewEvents(ctx, seen, lookLimit)
+		return looked{seen, news, err}
 	}, func(err error) any { return looked{err: err} })
 }
 
@@ -172,7 +172,7 @@ func (h *hub) lookEvery() time.Duration {
 func (h *hub) onLooked(c *cell, m looked) {
 	h.looking = false
 	switch {
-	case len(m.events) == lookLimit:
+	case len(m.news.Events) == lookLimit:
 		h.lookIn(c, 0)
 	case h.again:
 		h.lookIn(c, hintsEvery)
@@ -189,12 +189,19 @@ func (h *hub) onLooked(c *cell, m looked) {
 		return
 	}
 	for name := range m.seen {
-		if t := h.topics[name]; t != nil && m.epoch != "" && t.epoch != "" && t.epoch != m.epoch {
+		if t := h.topics[name]; t != nil && m.news.Epoch != "" && t.epoch != "" && t.epoch != m.news.Epoch {
 			t.restart()
 			h.attend(c, t)
 		}
 	}
-	h.offer(c, m.events)
+	h.offer(c, m.news.Events)
+	// Without a later event, nothing else would tell of the ones that are gone.
+	for name, floor := range m.news.Floors {
+		if t := h.topics[name]; t != nil && t.epoch == m.news.Epoch && t.seq != unknownSeq && t.seq < floor {
+			t.restart()
+			h.attend(c, t)
+		}
+	}
 }
 
 // tellOthers that there are new events. It is done beside, after the commit.

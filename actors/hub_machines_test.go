@@ -228,6 +228,30 @@ func TestALookFindsANewEpoch(t *testing.T) {
 	})
 }
 
+// A machine that was away for so long that the events it missed are deleted,
+// and nothing has happened since.
+func TestALookFindsThatEventsAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, b, l := twoMachines(t)
+		there := follow(b)
+		l.commit(5)
+		l.eventLog.mu.Lock()
+		l.floor = 5
+		l.eventLog.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if want := []string{"fresh", "gap"}; !slices.Equal(there.reasons, want) || there.snapshots[1].Seq != 5 {
+			t.Fatalf("got %q at %+v, want %q", there.reasons, there.snapshots, want)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(there.reasons) != 2 {
+			t.Errorf("got %q, want to be told once", there.reasons)
+		}
+	})
+}
+
 // far is a log in which imports of another machine go on.
 type far struct {
 	*memory

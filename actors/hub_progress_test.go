@@ -21,8 +21,8 @@ func (quietLog) TopicSnapshot(context.Context, string) (importer.Snapshot, error
 	return importer.Snapshot{Epoch: "e1", Seq: 1, Data: json.RawMessage(`{}`)}, nil
 }
 
-func (quietLog) NewEvents(context.Context, map[string]int64, int) (string, []importer.Event, error) {
-	return "e1", nil, nil
+func (quietLog) NewEvents(context.Context, map[string]int64, int) (importer.News, error) {
+	return importer.News{Epoch: "e1"}, nil
 }
 
 func (quietLog) Listen(ctx context.Context, _, _ func()) error {

@@ -187,10 +187,9 @@ type (
 	hinted  struct{}
 	lookDue struct{}
 	looked  struct {
-		epoch  string
-		seen   map[string]int64
-		events []importer.Event
-		err    error
+		seen map[string]int64
+		news importer.News
+		err  error
 	}
 	told         struct{ err error }
 	tellDue      struct{}

@@ -35,27 +35,41 @@ func (d *DB) ReadLog(ctx context.Context, topic string, after int64, limit int) 
 }
 
 // NewEvents lists the events of the watched topics with a seq over the one
-// given, at most limit of them, and the epoch.
-func (d *DB) NewEvents(ctx context.Context, seen map[string]int64, limit int) (epoch string, events []importer.Event, err error) {
+// given, at most limit of them, in one statement.
+func (d *DB) NewEvents(ctx context.Context, seen map[string]int64, limit int) (importer.News, error) {
 	topics, seqs := make([]string, 0, len(seen)), make([]int64, 0, len(seen))
 	for topic, seq := range seen {
 		topics, seqs = append(topics, topic), append(seqs, seq)
 	}
+	var news importer.News
+	var trimmed []string
+	var floors []int64
 	rows, err := d.pool.Query(ctx, `
-		SELECT p.epoch, e.topic, e.seq, e.kind, e.data, e.at
+		WITH watched AS MATERIALIZED (
+			SELECT * FROM unnest($1::text[], $2::bigint[]) AS w (topic, seq)
+		), trimmed AS MATERIALIZED (
+			SELECT h.topic, h.floor FROM watched AS w JOIN stream_head AS h ON h.topic = w.topic AND h.floor > w.seq
+		)
+		SELECT p.epoch, ARRAY(SELECT topic FROM trimmed), ARRAY(SELECT floor FROM trimmed), e.topic, e.seq, e.kind, e.data, e.at
 		FROM stream_epoch AS p
 		LEFT JOIN (
-			SELECT e.* FROM unnest($1::text[], $2::bigint[]) AS w (topic, seq)
+			SELECT e.* FROM watched AS w
 			JOIN stream_event AS e ON e.topic = w.topic AND e.seq > w.seq
 			ORDER BY e.topic, e.seq LIMIT $3
 		) AS e ON true
 		ORDER BY e.topic, e.seq`, topics, seqs, limit)
 	if err == nil {
-		events, err = collectEvents(rows, func(e *optionalEvent) []any {
-			return []any{&epoch, &e.topic, &e.seq, &e.kind, &e.data, &e.at}
+		news.Events, err = collectEvents(rows, func(e *optionalEvent) []any {
+			return []any{&news.Epoch, &trimmed, &floors, &e.topic, &e.seq, &e.kind, &e.data, &e.at}
 		})
 	}
-	return epoch, events, domain("read new events", err)
+	for i, topic := range trimmed {
+		if news.Floors == nil {
+			news.Floors = map[string]int64{}
+		}
+		news.Floors[topic] = floors[i]
+	}
+	return news, domain("read new events", err)
 }
 
 // ImportUpdates reads what machines have saved of the progress of imports.

@@ -124,12 +124,12 @@ func TestNewEvents(t *testing.T) {
 	topic := importer.ImportTopic
 	seqs := func(seen map[string]int64, limit int) map[string][]int64 {
 		t.Helper()
-		epoch, events, err := d.NewEvents(ctx, seen, limit)
-		if log, _ := d.ReadLog(ctx, topic(first.ID), 0, 1); err != nil || epoch != log.Epoch {
-			t.Fatalf("got epoch %q, %v, want %q", epoch, err, log.Epoch)
+		news, err := d.NewEvents(ctx, seen, limit)
+		if log, _ := d.ReadLog(ctx, topic(first.ID), 0, 1); err != nil || news.Epoch != log.Epoch || news.Floors != nil {
+			t.Fatalf("got epoch %q and floors %v, %v, want %q", news.Epoch, news.Floors, err, log.Epoch)
 		}
 		got := map[string][]int64{}
-		for _, e := range events {
+		for _, e := range news.Events {
 			want, err := d.ReadLog(ctx, e.Topic, e.Seq-1, 1)
 			if err != nil {
 				t.Fatal(err)
@@ -155,6 +155,25 @@ func TestNewEvents(t *testing.T) {
 	} {
 		if diff := gocmp.Diff(c.want, seqs(c.seen, c.limit)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestNewEventsTellWhichAreGone(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	url := dbtest.URL(t)
+	d, conn := dbtest.OpenURL(t, url), connect(t, url)
+	appended(t, d, 3)
+	mustExec(t, conn, "UPDATE stream_head SET floor = 2 WHERE topic = 'imports'")
+	mustExec(t, conn, "DELETE FROM stream_event WHERE topic = 'imports' AND seq <= 2")
+	for seen, want := range map[int64]map[string]int64{0: {"imports": 2}, 1: {"imports": 2}, 2: nil, 3: nil} {
+		news, err := d.NewEvents(ctx, map[string]int64{"imports": seen, "products": 0}, 10)
+		if err != nil || len(news.Events) != int(min(1, 3-seen)) {
+			t.Errorf("after %d: got %d events, %v", seen, len(news.Events), err)
+		}
+		if diff := gocmp.Diff(want, news.Floors); diff != "" {
+			t.Errorf("after %d, floors (-want +got):\n%s", seen, diff)
 		}
 	}
 }
