@@ -100,6 +100,9 @@ type Claim struct {
 	Import
 	Epoch     int64
 	BatchRows int
+	// Expired: the one before was not given back. Its machine has died, or
+	// could not reach the database for long.
+	Expired bool
 }
 
 // LeaseTime is how long a claim lasts without being renewed: the time after

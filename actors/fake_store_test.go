@@ -217,6 +217,7 @@ func (m *memory) ClaimImports(ctx context.Context, node uuid.UUID, limit int) ([
 		if len(claims) == limit || !due || now.Before(i.notBefore) || i.owner != uuid.Nil && now.Before(i.lease) {
 			continue
 		}
+		i.Expired = i.owner != uuid.Nil
 		i.owner, i.lease = node, now.Add(importer.LeaseTime)
 		i.Epoch++
 		i.Attempts++

@@ -202,7 +202,7 @@ func (m *imports) onClaimed(c *cell, msg claimed) {
 			continue
 		}
 		if claim.State != importer.Queued {
-			m.Observe.TakenOver()
+			m.Observe.TakenOver(claim.Expired)
 		}
 		m.run(c, claim)
 	}

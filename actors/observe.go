@@ -16,8 +16,9 @@ type Observer interface {
 	Rejected(rows int)
 	// Ended: an import has, here, by itself.
 	Ended(imp importer.Import)
-	// TakenOver: an import was claimed that another machine had begun.
-	TakenOver()
+	// TakenOver: an import was claimed that another machine had begun, and has
+	// given back, or not: then its lease has expired.
+	TakenOver(expired bool)
 	// Restarted and GivenUp: an actor failed, and what became of it.
 	Restarted(actor string)
 	GivenUp(actor string)
@@ -41,7 +42,7 @@ type unobserved struct{}
 func (unobserved) Merged(importer.Merged, time.Duration) {}
 func (unobserved) Rejected(int)                          {}
 func (unobserved) Ended(importer.Import)                 {}
-func (unobserved) TakenOver()                            {}
+func (unobserved) TakenOver(bool)                        {}
 func (unobserved) Restarted(string)                      {}
 func (unobserved) GivenUp(string)                        {}
 func (unobserved) DeadLetter()                           {}

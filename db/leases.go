@@ -39,6 +39,7 @@ func (d *DB) ClaimImports(ctx context.Context, node uuid.UUID, limit int) ([]imp
 		var ids []uuid.UUID
 		for i := range due {
 			r := &due[i]
+			expired := r.Owner != nil
 			kind, err := d.claim(ctx, t, r, node)
 			if err != nil {
 				return err
@@ -53,7 +54,9 @@ func (d *DB) ClaimImports(ctx context.Context, node uuid.UUID, limit int) ([]imp
 			}
 			if !r.State.Ended() {
 				ids = append(ids, r.ID)
-				claims = append(claims, r.toClaim())
+				c := r.toClaim()
+				c.Expired = expired
+				claims = append(claims, c)
 			}
 		}
 		if len(ids) == 0 {

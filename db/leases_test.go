@@ -47,6 +47,9 @@ func TestClaimTakesWhatIsDue(t *testing.T) {
 		t.Errorf("got %d and %d claims, want the 2 oldest and then 1", len(first), len(rest))
 	}
 	for _, c := range append(first, rest...) {
+		if !c.Expired {
+			t.Errorf("the lease that %s had before was not given back, but the claim does not say so", c.State)
+		}
 		if !want[c.ID] || c.Epoch != 2 || c.Attempts != 2 || c.BatchRows != 10 {
 			t.Errorf("got %+v, want one that is due", c)
 		}
@@ -65,6 +68,19 @@ func TestClaimTakesWhatIsDue(t *testing.T) {
 		if got := events[len(events)-1].Kind; got != last {
 			t.Errorf("last event of one %s: got %s, want %s", c.State, got, last)
 		}
+	}
+}
+
+func TestClaimOfWhatWasReleased(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Open(t)
+	c := created(t, d)
+	advance(t, d, c, importer.Writing, 0)
+	if err := d.Release(t.Context(), c.ID, c.Epoch, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := claim(t, d, nodeB, 10); len(got) != 1 || got[0].Expired {
+		t.Errorf("got %+v, want the import, given back", got)
 	}
 }
 

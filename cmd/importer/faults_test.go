@@ -80,11 +80,14 @@ func TestKilledDuringAnImport(t *testing.T) {
 				t.Fatalf("the import had ended before it could be interrupted: %+v", at)
 			}
 
-			p = serveProcess(t, nil, "--data-dir", dir)
+			p = serveProcess(t, []string{"IMPORTER_METRICS_ADDR=127.0.0.1:0"}, "--data-dir", dir)
 			im := watchUntil(t, p, id, func(im importer.Import) bool { return im.State.Ended() })
 			checkCounts(t, im, want)
 			if im.Attempts < 2 {
 				t.Errorf("%d attempts: the import was not interrupted", im.Attempts)
+			}
+			if got := p.scrape().value("importer_import_takeovers_total", "lease", "expired"); got != 1 {
+				t.Errorf("%v takeovers counted, want 1", got)
 			}
 			checkSecondImport(t, p, file, want)
 		})

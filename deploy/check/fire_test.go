@@ -37,7 +37,7 @@ func TestAlertsFire(t *testing.T) {
 			"importer_data_dir_free_bytes 11x180\nimporter_data_dir_size_bytes 100x180",
 		},
 		"ImporterActorsFail":  {`importer_actor_restarts_total{actor="writer"} 0+1x180`, `importer_actor_restarts_total{actor="writer"} 0x178 3x2`},
-		"ImporterMachinesDie": {`importer_import_takeovers_total 0x170 5x10`, `importer_import_takeovers_total 0x170 1x10`},
+		"ImporterMachinesDie": {`importer_import_takeovers_total{lease="expired"} 0x170 5x10`, `importer_import_takeovers_total{lease="released"} 0x170 5x10`},
 		"ImporterEventsLate": {
 			lags + `{le="0.5"} 0x180` + "\n" + lags + `{le="10"} 0+10x180` + "\n" + lags + `{le="+Inf"} 0+10x180`,
 			lags + `{le="0.5"} 0+10x180` + "\n" + lags + `{le="10"} 0+10x180` + "\n" + lags + `{le="+Inf"} 0+10x180`,

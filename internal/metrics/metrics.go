@@ -34,7 +34,7 @@ type Metrics struct {
 	batchSeconds prometheus.Histogram
 	ended        *prometheus.CounterVec
 	importTime   prometheus.Histogram
-	takeovers    prometheus.Counter
+	takeovers    *prometheus.CounterVec
 	restarts     *prometheus.CounterVec
 	givenUp      *prometheus.CounterVec
 	deadLetters  prometheus.Counter
@@ -61,7 +61,7 @@ func New(version, commit string) *Metrics {
 		batchSeconds: histogram("batch_duration_seconds", "Time to merge one batch into the catalogue.", []float64{.01, .02, .05, .1, .2, .5, 1, 5, 30}),
 		ended:        counters("imports_ended_total", "Imports that this machine brought to an end, and the error's code of those that failed.", "state", "code"),
 		importTime:   histogram("import_duration_seconds", "Time from the start of a completed import to its end, on whatever machines.", []float64{.1, .5, 1, 2, 5, 10, 30, 60, 300, 1800}),
-		takeovers:    counter("import_takeovers_total", "Imports claimed here that another machine had begun."),
+		takeovers:    counters("import_takeovers_total", "Imports claimed here that another machine had begun: it has released them, as when it is stopped, or its lease has expired, as when it dies.", "lease"),
 		restarts:     counters("actor_restarts_total", "Failures of actors after which they were restarted.", "actor"),
 		givenUp:      counters("actors_given_up_total", "Failures of actors after which they were given up.", "actor"),
 		deadLetters:  counter("dead_letters_total", "Messages between actors that reached nobody; a few at the end of an import are normal."),
@@ -95,6 +95,9 @@ func (m *Metrics) begin() {
 	}
 	for _, code := range []string{"1012", "4000", "4001"} {
 		m.cuts.WithLabelValues(code)
+	}
+	for _, lease := range []string{leaseExpired, leaseReleased} {
+		m.takeovers.WithLabelValues(lease)
 	}
 	for _, actor := range []string{"hub", "imports", "indexer", "writer"} {
 		m.restarts.WithLabelValues(actor)
@@ -154,7 +157,13 @@ func (m *Metrics) Ended(imp importer.Import) {
 }
 
 // TakenOver implements actors.Observer.
-func (m *Metrics) TakenOver() { m.takeovers.Inc() }
+func (m *Metrics) TakenOver(expired bool) {
+	if expired {
+		m.takeovers.WithLabelValues(leaseExpired).Inc()
+	} else {
+		m.takeovers.WithLabelValues(leaseReleased).Inc()
+	}
+}
 
 // Restarted implements actors.Observer.
 func (m *Metrics) Restarted(actor string) { m.restarts.WithLabelValues(actor).Inc() }
@@ -164,6 +173,9 @@ func (m *Metrics) GivenUp(actor string) { m.givenUp.WithLabelValues(actor).Inc()
 
 // DeadLetter implements actors.Observer.
 func (m *Metrics) DeadLetter() { m.deadLetters.Inc() }
+
+// How the lease of an import ended that was taken over.
+const leaseExpired, leaseReleased = "expired", "released"
 
 const namespace = "importer"
 

@@ -53,17 +53,21 @@ func TestWebhooksAreCounted(t *testing.T) {
 	}
 }
 
-func TestOnlyACompletedImportHasADuration(t *testing.T) {
+func TestImportsAreCounted(t *testing.T) {
 	t.Parallel()
 	m := metrics.New("v1", "")
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	ended := began.Add(1500 * time.Millisecond)
 	m.Ended(importer.Import{State: importer.Completed, StartedAt: &began, FinishedAt: &ended, Counts: importer.Counts{Rows: 10, Duplicates: 3}})
 	m.Ended(importer.Import{State: importer.Failed, Error: &importer.ImportError{Code: importer.StorageFull}, StartedAt: &began, FinishedAt: &ended, Counts: importer.Counts{Rows: 10, Duplicates: 3}})
+	m.TakenOver(true)
+	m.TakenOver(false)
+	m.TakenOver(false)
 	want := []string{
 		`importer_import_duration_seconds_count 1`,
 		`importer_import_duration_seconds_sum 1.5`,
-		`importer_import_takeovers_total 0`,
+		`importer_import_takeovers_total{lease="expired"} 1`,
+		`importer_import_takeovers_total{lease="released"} 2`,
 		`importer_imports_ended_total{code="",state="completed"} 1`,
 		`importer_imports_ended_total{code="database_unavailable",state="failed"} 0`,
 		`importer_imports_ended_total{code="pipeline_failed",state="failed"} 0`,
