@@ -11,7 +11,7 @@ import (
 )
 
 // Status says how things stand, all as of one moment. It takes a few ms, also
-// with a million products.
+// with a million products, and 35 with a million deliveries to 2,000 webhooks.
 func (d *DB) Status(ctx context.Context) (importer.StoreStatus, error) {
 	s := importer.StoreStatus{Imports: map[importer.State]int64{
 		importer.Uploading: 0, importer.Queued: 0, importer.Scanning: 0, importer.Writing: 0,

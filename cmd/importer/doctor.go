@@ -60,6 +60,23 @@ type check struct {
 	ask  func(context.Context, *patient) []finding
 }
 
+// checks lists all of them in the order in which they are asked.
+func checks() []check {
+	return []check{
+		{"settings", checkSettings},
+		{"address", checkAddress},
+		{"data directory", checkDataDir},
+		{"database", checkDatabase},
+		{"rights", checkRights},
+		{"migrations", checkMigrations},
+		{"durability", checkDurability},
+		{"pooler", checkPooler},
+		{"connections", checkConnections},
+		{"clock", checkClock},
+		{"search", checkSearch},
+	}
+}
+
 func doctorCommand(stdout io.Writer) *cli.Command {
 	var c config
 	return &cli.Command{

@@ -27,23 +27,6 @@ const (
 
 const answerTime = 3 * time.Second // for a server on this machine
 
-// checks lists all of them in the order in which they are asked.
-func checks() []check {
-	return []check{
-		{"settings", checkSettings},
-		{"address", checkAddress},
-		{"data directory", checkDataDir},
-		{"database", checkDatabase},
-		{"rights", checkRights},
-		{"migrations", checkMigrations},
-		{"durability", checkDurability},
-		{"pooler", checkPooler},
-		{"connections", checkConnections},
-		{"clock", checkClock},
-		{"search", checkSearch},
-	}
-}
-
 func checkSettings(_ context.Context, p *patient) (all []finding) {
 	err := p.validateServe()
 	if err == nil {
