@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +53,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			var given []string // secrets that the server has made
 			ask := func(method, path, body string, header ...string) {
 				t.Helper()
 				req, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(body))
@@ -65,7 +69,12 @@ func TestSecretsAreNotLogged(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				resp.Body.Close()
+				defer resp.Body.Close()
+				answer, err := io.ReadAll(resp.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				given = append(given, secretsOf(resp.Header, answer)...)
 			}
 			// Products: one that is made, one that is there already, one too
 			// long, one that is no JSON, and searches for it.
@@ -109,9 +118,31 @@ func TestSecretsAreNotLogged(t *testing.T) {
 			if log := p.log.String(); !strings.Contains(log, `"message":"request"`) || !strings.Contains(log, "import ends here") {
 				t.Errorf("the log does not tell of requests and imports:\n%s", tail(log, 5))
 			}
-			// Its end is searched by serveProcess, as that of every process is.
+			if err := p.stop(); err != nil {
+				t.Error(err)
+			}
+			for _, s := range given {
+				if strings.Contains(p.log.String(), s) {
+					t.Errorf("a secret that the server has made is logged: %.12s…", s)
+				}
+			}
+			// serveProcess searches the log for the one that the test has made.
 		})
 	}
+}
+
+// secretsOf finds what an answer gives out that nobody else may know: secrets of
+// webhooks, tokens and cookies.
+func secretsOf(header http.Header, answer []byte) (found []string) {
+	for _, m := range regexp.MustCompile(`"(?:secret|token|ticket)":\s*"([^"]{16,})"`).FindAllSubmatch(answer, -1) {
+		found = append(found, string(m[1]))
+	}
+	for _, cookie := range (&http.Response{Header: header}).Cookies() {
+		if len(cookie.Value) >= 16 {
+			found = append(found, cookie.Value)
+		}
+	}
+	return found
 }
 
 // The client's commands keep their token, whatever the answer.
@@ -132,6 +163,10 @@ func TestClientsAreDiscreet(t *testing.T) {
 // The search finds what it is to find.
 func TestDiscreet(t *testing.T) {
 	t.Parallel()
+	header := http.Header{"Set-Cookie": {"session=0123456789abcdef; HttpOnly"}}
+	if got := secretsOf(header, []byte(`{"secret":"whsec_0123456789abcdef","name":"plain"}`)); !slices.Equal(got, []string{"whsec_0123456789abcdef", "0123456789abcdef"}) {
+		t.Errorf("the secrets of an answer: %q", got)
+	}
 	var spy spyTB
 	discreet(&spy, "a line\n{\"level\":\"info\",\"token\":\""+secret+"\"}\n")
 	if spy.errors != 1 {
