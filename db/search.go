@@ -186,7 +186,7 @@ func indexPart(ctx context.Context, tx pgx.Tx, all []outdatedProduct) (n int, er
 		c.skus = append(c.skus, key)
 		c.names = append(c.names, nameKey(p.Name))
 		c.at = append(c.at, p.UpdatedAt.Format(keyTime))
-		c.documents = append(c.documents, document(key, p))
+		c.documents = append(c.documents, document(key, p.Name, p.Description))
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO product_search AS s (id, version, active, sku_key, name_key, updated_at, document)
@@ -198,6 +198,6 @@ func indexPart(ctx context.Context, tx pgx.Tx, all []outdatedProduct) (n int, er
 }
 
 // document is all text of a product in lower case, a line each.
-func document(key string, p importer.Product) string {
-	return key + "\n" + strings.ToLower(p.Name) + "\n" + strings.ToLower(p.Description)
+func document(key, name, description string) string {
+	return key + "\n" + strings.ToLower(name) + "\n" + strings.ToLower(description)
 }

@@ -12,15 +12,18 @@ import (
 )
 
 const (
-	// countBound is how far the products that a filter selects are counted.
+	// How far the products that a filter selects are counted, and those that
+	// have words, which have to be read for that.
 	countBound = 10_000
+	wordsBound = 2_500
 	// A look at the first products in the order of the list tells whether a
 	// word is common: then those of the page are found by going on, and else
 	// by the index, which would gather a common word's products all.
 	sampleRows = 1000
-	commonHits = 25   // of the sample, 2.5 %
-	manyGroups = 2000 // of the queue, 32,000 products of an import
-	denseHits  = 100  // of the sample: counting up to the bound meets them soon without the index, too
+	manyGroups = 1000 // rows of the queue whose products have to be looked up, some 30,000
+	// Hits of the sample with which counting up to the bound meets them soon in
+	// any order, and soon enough to save looking each up that waits.
+	denseHits, evenHits = 100, 20
 )
 
 // search is one question, within one snapshot of the catalogue. It unites
@@ -68,12 +71,14 @@ func (s *search) catalogue() table {
 
 // begin reads what the other steps have to know.
 func (s *search) begin(ctx context.Context) error {
+	lookUp := "true"
 	if len(s.words) > 0 {
 		s.variants = upperVariants()
+		lookUp = "documents IS NULL"
 	}
 	return s.tx.QueryRow(ctx, "SELECT ("+totalProducts+`),
 		EXISTS (SELECT FROM search_queue),
-		EXISTS (SELECT FROM search_queue AS q WHERE `+new(query).mayHave(s.words)+` OFFSET $1),
+		EXISTS (SELECT FROM search_queue WHERE `+lookUp+` OFFSET $1),
 		EXISTS (SELECT FROM search_queue WHERE NOT fresh)`, manyGroups).
 		Scan(&s.total, &s.waiting, &s.many, &s.stale)
 }
@@ -165,7 +170,7 @@ func (s *search) findWords(ctx context.Context, offset, n int) (ids []int64, tot
 		switch {
 		case hits >= offset+n:
 			ids, common = ids[offset:offset+n], true
-		case hits >= commonHits:
+		case s.common(hits, offset+n):
 			q := new(query)
 			sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s AND %s ORDER BY %s OFFSET %d LIMIT %d",
 				t.id, t.from, s.conditions(q, t, true), s.matching(q, t), columns, offset, n)
@@ -179,10 +184,18 @@ func (s *search) findWords(ctx context.Context, offset, n int) (ids []int64, tot
 		if ids, total, err = s.gather(ctx, offset, n); err != nil {
 			return nil, 0, false, err
 		}
-	} else if total, err = s.count(ctx, hits >= denseHits); err != nil {
+	} else if total, err = s.count(ctx, hits); err != nil {
 		return nil, 0, false, err
 	}
-	return ids, min(total, countBound), total > countBound, nil
+	return ids, min(total, wordsBound), total > wordsBound, nil
+}
+
+// common reports whether it takes less to go through the list until there are
+// n products with the words than to gather all of them. To gather a product
+// takes twice as long as to pass one.
+func (s *search) common(hits, n int) bool {
+	share := float64(hits) / sampleRows
+	return float64(n)/share < 2*share*float64(s.total)
 }
 
 // sampled is a table that holds all products in the order of the list.
@@ -220,17 +233,20 @@ func (s *search) gather(ctx context.Context, offset, n int) (ids []int64, total 
 }
 
 // count counts what matches, up to a little over the bound.
-func (s *search) count(ctx context.Context, scan bool) (total int64, err error) {
+func (s *search) count(ctx context.Context, hits int) (total int64, err error) {
 	count := func(q *query, sql string) (n int64, err error) {
-		err = s.tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) AS few", sql, countBound+1), q.args...).Scan(&n)
+		err = s.tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d) AS few", sql, wordsBound+1), q.args...).Scan(&n)
 		return n, err
 	}
 	q := new(query)
-	if total, err = count(q, s.indexed(q, scan)); err != nil || total > countBound || !s.waiting {
+	if s.waiting && hits >= denseHits {
+		return count(q, s.everything(q))
+	}
+	if total, err = count(q, s.indexed(q, hits >= denseHits)); err != nil || total > wordsBound || !s.waiting {
 		return total, err
 	}
 	q = new(query)
-	if s.many {
+	if s.many || hits >= evenHits {
 		return count(q, s.everything(q))
 	}
 	more, err := count(q, s.unindexed(q))
@@ -248,19 +264,28 @@ func (s *search) indexed(q *query, scan bool) string {
 		t.id, t.key(s.sort), from, s.conditions(q, t, false), s.matching(q, t))
 }
 
-// unindexed selects id and key of what waits for the index. Each waiting key
-// is looked up by itself: the planner, who cannot know how many there are or
-// how many versions differ, would at times compare all with all, for minutes.
+// unindexed selects id and key of what waits for the index: of the rows of the
+// queue that may have the words the products that may, and of these the ones
+// that do. The signature comes first, for it tells at a tenth of the cost, and
+// CASE keeps the planner from turning that round. Each waiting key is looked
+// up by itself: the planner, who cannot know how many there are or how many
+// versions differ, would at times compare all with all, for minutes.
 func (s *search) unindexed(q *query) string {
 	t := s.catalogue()
 	return fmt.Sprintf(`SELECT DISTINCT id, key FROM (
 			SELECT p.id, p.version, %s AS key
-			FROM (SELECT unnest(string_to_array(q.keys, E'\n')) COLLATE "C" AS sku_key FROM search_queue AS q WHERE %s) AS waiting
+			FROM search_queue AS q
+			CROSS JOIN LATERAL (
+				SELECT sku_key COLLATE "C" AS sku_key
+				FROM unnest(string_to_array(q.keys, E'\n'), string_to_array(q.documents, E'\x1f')) AS product (sku_key, document)
+				WHERE %s OFFSET 0
+			) AS waiting
 			CROSS JOIN LATERAL (SELECT * FROM products WHERE products.sku_key = waiting.sku_key OFFSET 0) AS p
-			WHERE %s AND %s
+			WHERE CASE WHEN %s THEN %s ELSE false END AND %s AND %s
 		) AS found
 		WHERE (SELECT s.version FROM product_search AS s WHERE s.id = found.id) IS DISTINCT FROM found.version`,
-		t.key(s.sort), q.mayHave(s.words), s.conditions(q, t, false), s.matching(q, t))
+		t.key(s.sort), q.mayHave("product.sku_key", "product.document", s.words),
+		q.signed(s.words), q.mayHave("q.keys", "q.documents", s.words), s.conditions(q, t, false), s.matching(q, t))
 }
 
 // everything selects id and key from the catalogue itself.

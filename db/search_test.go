@@ -47,9 +47,9 @@ func TestListsWhileManyWait(t *testing.T) {
 				q := importer.ProductQuery{ProductFilter: f, Sort: sort, Desc: sort == importer.SortName, Limit: 20}
 				want := model.selected(q)
 				total := int64(len(want))
-				floor := !f.Empty() && total > 10_000
+				floor := !f.Empty() && total > 2_500
 				if floor {
-					total = 10_000
+					total = 2_500
 				}
 				page := list(t, d, q)
 				if page.Total != total || page.TotalIsFloor != floor {
@@ -93,6 +93,39 @@ func TestListsWhileManyWait(t *testing.T) {
 	if _, err := d.IndexProducts(ctx, 10); err != nil {
 		t.Errorf("index without the extension: %v", err)
 	}
+}
+
+// TestWaitingProductsOfAnySize looks for the last word of short and very long
+// texts, which wait for the index in different ways.
+func TestWaitingProductsOfAnySize(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	d, conn := dbtest.OpenURL(t, url), connect(t, url)
+	var rows []importer.Row
+	for i, size := range []int{0, 10, 3000, 3000, 3000, 7000, 60_000, 66_000, 200_000, 1_000_000, 20, 0} {
+		sku := fmt.Sprintf("sku %02d", i)
+		rows = append(rows, importer.Row{SKU: sku, Key: sku, Name: "n", Description: strings.Repeat("Ä", size/2) + fmt.Sprintf(" Word%02d", i)})
+	}
+	merge(t, d, writing(t, d, 0), 0, rows)
+	check := func(when string) {
+		t.Helper()
+		for i := range rows {
+			page := list(t, d, importer.ProductQuery{ProductFilter: importer.ProductFilter{Q: fmt.Sprintf("wORD%02d", i)}})
+			if page.Total != 1 || page.Items[0].SKU != rows[i].SKU {
+				t.Errorf("%s, word %d: got %d products, want its own", when, i, page.Total)
+			}
+		}
+	}
+	check("waiting")
+	// Text that is not repeated in the queue is looked up where it is.
+	var lookedUp, kept int
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FILTER (WHERE documents IS NULL), max(octet_length(documents)) FROM search_queue").Scan(&lookedUp, &kept); err != nil || lookedUp != 3 || kept > 64<<10 {
+		t.Errorf("got %d rows without documents, and one of %d bytes, %v", lookedUp, kept, err)
+	}
+	if left, err := d.IndexProducts(t.Context(), 100); err != nil || left != 0 {
+		t.Fatalf("got %d left, %v", left, err)
+	}
+	check("indexed")
 }
 
 func TestCursorsFitTheirListOnly(t *testing.T) {
