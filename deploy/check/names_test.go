@@ -43,26 +43,72 @@ func listed(t *testing.T) map[string]metric {
 	return all
 }
 
-// panelQueries are the expressions of the dashboard, by the title of their panel.
-func panelQueries(t *testing.T) map[string][]string {
+// panel is what the tests look at of one.
+type panel struct {
+	ID          int
+	Title, Type string
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct{ Expr string }
+}
+
+func panels(t *testing.T) []panel {
 	t.Helper()
 	content, err := os.ReadFile("../grafana-dashboard.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var dashboard struct {
-		Panels []struct {
-			Title, Type string
-			Targets     []struct{ Expr string }
-		}
-	}
+	var dashboard struct{ Panels []panel }
 	if err := json.Unmarshal(content, &dashboard); err != nil {
 		t.Fatal(err)
 	}
+	return dashboard.Panels
+}
+
+// Grafana draws panels that lie upon each other, and mixes up those of one id.
+func TestPanelsHaveRoom(t *testing.T) {
+	t.Parallel()
+	all := panels(t)
+	for i, p := range all {
+		a := p.GridPos
+		if a.W < 1 || a.H < 1 || a.X < 0 || a.X+a.W > 24 {
+			t.Errorf("panel %q lies at %+v, outside of the 24 columns", p.Title, a)
+		}
+		for _, q := range all[:i] {
+			b := q.GridPos
+			if a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
+				t.Errorf("panels %q and %q lie upon each other", q.Title, p.Title)
+			}
+			if p.ID == q.ID {
+				t.Errorf("panels %q and %q have the same id", q.Title, p.Title)
+			}
+		}
+	}
+}
+
+// A figure that nobody looks at helps nobody.
+func TestEveryMetricIsShown(t *testing.T) {
+	t.Parallel()
+	var shown strings.Builder
+	for _, queries := range panelQueries(t) {
+		shown.WriteString(strings.Join(queries, "\n"))
+	}
+	for _, r := range rules(t) {
+		shown.WriteString("\n" + r.Expr)
+	}
+	for name := range listed(t) {
+		if !regexp.MustCompile(name + `(_bucket)?\b`).MatchString(shown.String()) {
+			t.Errorf("%s is on no panel and in no alert", name)
+		}
+	}
+}
+
+// panelQueries are the expressions of the dashboard, by the title of their panel.
+func panelQueries(t *testing.T) map[string][]string {
+	t.Helper()
 	// What Grafana fills in.
 	fill := strings.NewReplacer("$__rate_interval", "5m", "$job", ".*", "$instance", ".*")
 	queries := map[string][]string{}
-	for _, p := range dashboard.Panels {
+	for _, p := range panels(t) {
 		if p.Type == "row" {
 			continue
 		}
