@@ -10,10 +10,10 @@ WEB     := client/web
 WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
 GO_SRC   = $(shell find . -name '*.go' -not -path './$(WEB)/node_modules/*') migrations/*.sql go.mod
 
-.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws fuzz dev clean
+.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws bench-products fuzz dev clean
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: build pg-tools ## build everything and start it; prints one URL
 	@exec bin/importer serve
@@ -72,6 +72,9 @@ verify: web ## what must hold before a commit: format, lint, architecture, tidy 
 
 bench: build ## the figures of the README, on this machine
 	@scripts/bench
+
+bench-products: build ## the figures of the catalogue: lists, searches, export, deletion
+	@scripts/bench-products
 
 bench-ws: build ## the figures of the live stream
 	@scripts/bench-ws

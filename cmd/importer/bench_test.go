@@ -84,8 +84,9 @@ func BenchmarkMemory(b *testing.B) {
 // bench is a fresh server and a connection to its Postgres.
 type bench struct {
 	*process
-	conn *pgx.Conn
-	dir  string
+	conn  *pgx.Conn
+	dir   string
+	notes []string // figures so far
 }
 
 func startBench(b *testing.B) *bench {
