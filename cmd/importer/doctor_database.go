@@ -15,7 +15,7 @@ const (
 	oldestPostgres = 14
 	slowDatabase   = 20 * time.Millisecond // to answer; each batch asks a few times
 	largeSkew      = 2 * time.Second
-	hintTime       = 3 * time.Second // for a hint to arrive
+	hintTime       = 10 * time.Second // for a hint to arrive
 )
 
 // checkDatabase connects, to the private Postgres only if it runs.
