@@ -31,23 +31,33 @@ type config struct {
 	metricsAsked bool // it is not the default
 }
 
+// under puts flags under a heading of the help.
+func under(heading string, flags ...cli.Flag) []cli.Flag {
+	for _, f := range flags {
+		if f, ok := f.(cli.CategorizableFlag); ok {
+			f.SetCategory(heading)
+		}
+	}
+	return flags
+}
+
 func databaseFlags(c *config) []cli.Flag {
-	return []cli.Flag{
+	return under("Database, files and log",
 		&cli.StringFlag{Name: "data-dir", Usage: "private Postgres and uploads", Value: "./data", Sources: cli.EnvVars("IMPORTER_DATA_DIR"), Destination: &c.dataDir},
 		&cli.StringFlag{Name: "database-url", Usage: "Postgres to use; empty: a private one in the data directory", Sources: cli.EnvVars("DATABASE_URL"), Destination: &c.databaseURL},
 		&cli.StringFlag{Name: "direct-database-url", Usage: "the same Postgres past a transaction pooler, to listen on; empty: the database URL", Sources: cli.EnvVars("DIRECT_DATABASE_URL"), Destination: &c.directURL},
 		&cli.StringFlag{Name: "private-pg", Usage: "auto, or never: refuse to start without a database URL", Value: "auto", Sources: cli.EnvVars("IMPORTER_PRIVATE_PG"), Destination: &c.privatePG},
 		&cli.StringFlag{Name: "pg-bin", Usage: "directory of the Postgres server binaries; empty: look for them", Sources: cli.EnvVars("IMPORTER_PG_BIN"), Destination: &c.pgBin},
 		&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error; empty: warn on a terminal, else info", Sources: cli.EnvVars("IMPORTER_LOG_LEVEL"), Destination: &c.logLevel},
-	}
+	)
 }
 
 func serveFlags(c *config) []cli.Flag {
-	return append([]cli.Flag{
+	return append(under("Server",
 		&cli.StringFlag{Name: "addr", Usage: "address to listen on", Value: "127.0.0.1:8080", Sources: cli.EnvVars("IMPORTER_ADDR"), Destination: &c.addr},
 		&cli.StringFlag{Name: "metrics-addr", Usage: "private address for /metrics and /debug/pprof, which ask nobody who they are; empty: none", Value: "127.0.0.1:9091", Sources: cli.EnvVars("IMPORTER_METRICS_ADDR"), Destination: &c.metricsAddr},
 		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
-	}, databaseFlags(c)...)
+	), databaseFlags(c)...)
 }
 
 // validate reports every problem at once.
