@@ -62,6 +62,7 @@ verify: web ## what must hold before a commit: format, lint, architecture, tidy 
 	@$(TOOL) staticcheck ./...
 	@$(LINT) run --show-stats=false
 	@scripts/vulncheck
+	@cd deploy/check && go vet ./... && go mod tidy -diff
 	@go test -run 'Architecture|Judge' .
 	@go mod tidy -diff
 	@cd $(WEB) && npm run --silent check
