@@ -25,6 +25,9 @@ const (
 	noRoom     = 100 << 20              // bytes
 )
 
+// fewFiles is too low a limit for a few thousand live pages.
+const fewFiles = 4096
+
 const answerTime = 3 * time.Second // for a server on this machine
 
 func checkSettings(_ context.Context, p *patient) (all []finding) {
@@ -130,6 +133,18 @@ func checkDataDir(_ context.Context, p *patient) (all []finding) {
 		all = append(all, ok("a small file is kept in %v", took.Round(10*time.Microsecond)))
 	}
 	return all
+}
+
+// checkFiles looks at the limit that the Go runtime has raised as far as it may.
+func checkFiles(context.Context, *patient) []finding {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return []finding{warn("look at ulimit -n", "the limit is not known: %v", err)}
+	}
+	if limit.Cur < fewFiles {
+		return []finding{warn("raise it to 65536, with ulimit -n or LimitNOFILE= of systemd: each live page takes one", "only %d files and connections may be open", limit.Cur)}
+	}
+	return []finding{ok("%d files and connections may be open", limit.Cur)}
 }
 
 // size is a number of bytes for people.

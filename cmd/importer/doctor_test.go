@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -156,6 +157,17 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		_, found := doctor(t, []string{"DATABASE_URL=" + url}, "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
 		wantFound(t, found, "migrations", stateFail, "version 9999")
 	})
+}
+
+func TestDoctorKnowsTheLimitOfFiles(t *testing.T) {
+	t.Parallel()
+	cmd := program([]string{"DATABASE_URL=" + dbtest.URL(t)}, "doctor", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
+	limited := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `ulimit -n 300 && exec "$0" "$@"`}, cmd.Args...)...)
+	limited.Env = cmd.Env
+	out, err := limited.Output()
+	if want := `(?m)^warn  open files      only 300 files .*\n +→ .*LimitNOFILE`; err != nil || !regexp.MustCompile(want).Match(out) {
+		t.Errorf("%v, got\n%s\nwant %s", err, out, want)
+	}
 }
 
 // What a test cannot bring about in a real database is judged right.
