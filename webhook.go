@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -135,6 +136,9 @@ const (
 	AttemptBadReply = "bad_reply" // the answer is not HTTP, or its headers are over 32 KiB
 	AttemptOther    = "other"
 )
+
+// ErrBlocked is why a connection was not made: AttemptBlocked.
+var ErrBlocked = errors.New("the address is private or reserved")
 
 // DeliveryQuery selects deliveries of one webhook, newest first.
 type DeliveryQuery struct {
