@@ -49,6 +49,7 @@ type AttemptResult struct {
 	Age      time.Duration // since the attempt began; the store subtracts it from its own clock
 	RetryIn  time.Duration // when not OK
 	GiveUp   bool          // when not OK: no more attempts
+	Spared   bool          // when not OK: it does not count as one of the delivery's attempts
 }
 
 // WebhookRelease gives a claim back. It is made after the results of all its

@@ -9,11 +9,14 @@
 //	├─ hub                          topics, their events and their subscribers;
 //	│                               beside it a goroutine that hears other machines
 //	├─ indexer                      indexes products in rounds, for searches
-//	└─ imports                      claims by lease, places to run, housekeeping
-//	   └─ import      (one each)    supervisor: steps, lease, progress, outcome
-//	      ├─ parser   (one a pass)  file → chunks of rows
-//	      ├─ deduper                last row of a key wins; windows → batches
-//	      └─ writer   (×N)          batches → catalogue, one transaction each
+//	├─ imports                      claims by lease, places to run, housekeeping
+//	│  └─ import      (one each)    supervisor: steps, lease, progress, outcome
+//	│     ├─ parser   (one a pass)  file → chunks of rows
+//	│     ├─ deduper                last row of a key wins; windows → batches
+//	│     └─ writer   (×N)          batches → catalogue, one transaction each
+//	├─ results                      saves what came of requests, many at once
+//	└─ webhooks                     fan-out, claims by lease, slots, housekeeping
+//	   └─ sender      (one each)    requests to one webhook, for its turn
 //
 // Rows flow down that list, and only credit flows back: the deduper asks the
 // parser for chunks while nothing waits for a writer, and a writer holds at
@@ -31,6 +34,11 @@
 // when it is told to look (hub_machines.go), and what is missing in between it
 // reads again. The hub passes on only what is contiguous.
 //
+// Webhooks take another way: what they are to hear waits in the store, written
+// with the change, and the pool of senders works that off. A webhook has one
+// sender in the world at a time (webhooks_sender.go), so its limits, its order
+// and its breaker are plain fields, and one that hangs holds up nobody else.
+//
 // hollywood is our mailbox and scheduler. Life and death are the cell's
 // (cell.go), because hollywood's supervision is not safe: see there.
 package actors
@@ -46,6 +54,12 @@ var (
 
 	// Nobody waits for it, and what it does not do waits in the store.
 	indexerSpec = childSpec{name: "indexer", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: time.Second}
+
+	// These keep their state, too. What a sender has under way when it crashes
+	// is sent again, once its lease has run out.
+	webhooksSpec = childSpec{name: "webhooks", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: 10 * time.Millisecond}
+	resultsSpec  = childSpec{name: "results", restart: permanent, maxFailures: unlimited, window: time.Minute, backoff: 10 * time.Millisecond}
+	senderSpec   = childSpec{name: "sender", restart: temporary}
 
 	// A supervisor that crashes takes its pipeline with it, and its import
 	// fails.

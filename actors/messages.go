@@ -199,3 +199,73 @@ type (
 		err     error
 	}
 )
+
+// System → webhooks
+type wakeWebhooks struct{} // something may be due
+
+// webhooks → itself
+type (
+	fanOutDue struct{}
+	fannedOut struct {
+		n   int
+		err error
+	}
+	claimDue        struct{}
+	webhooksClaimed struct {
+		asked  time.Time
+		claims []importer.WebhookClaim
+		err    error
+	}
+	renewDue        struct{}
+	webhooksRenewed struct {
+		asked time.Time
+		ids   []uuid.UUID
+		held  map[uuid.UUID]int64
+		err   error
+	}
+	giveBackDue      struct{}
+	webhooksReleased struct {
+		releases []importer.WebhookRelease
+		err      error
+	}
+	trimDue struct{}
+	trimmed struct{ err error }
+)
+
+// sender → webhooks
+type sent struct{ release importer.WebhookRelease } // comes once, when nothing is under way or unsaved
+
+// sender → itself
+type (
+	sendOn  struct{}
+	fetched struct {
+		due []importer.DueDelivery
+		all bool // there is no more
+		err error
+	}
+	answered struct {
+		delivery importer.DueDelivery
+		answer   answer
+		began    time.Time
+		err      error // it was not sent, or nobody knows
+	}
+)
+
+// sender → results
+type attempted struct {
+	sender pid
+	result importer.AttemptResult
+	began  time.Time
+}
+
+// results → itself
+type (
+	saveDue    struct{}
+	batchSaved struct {
+		batch []attempted
+		err   error
+	}
+)
+
+// results → sender
+type attemptsSaved struct{ deliveries []int64 }

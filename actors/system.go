@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"sync"
@@ -25,6 +26,10 @@ type Options struct {
 	Spool    importer.Spool
 	OpenRows importer.OpenRows
 	Node     uuid.UUID // names this process as the owner of its claims
+
+	Webhooks         importer.WebhookQueue // nil: nobody sends to webhooks here
+	WebhookTransport http.RoundTripper     // over which that is done; see internal/guard
+	WebhookSlots     int                   // requests under way at once; 0 means 64
 
 	Writers      int   // an import; 0 means 4, or GOMAXPROCS when that is less
 	MaxImports   int   // that run at once here; 0 means 4
@@ -53,8 +58,13 @@ type System struct {
 	imports pid
 	indexer pid // nil without Options.Products
 
+	// nil without Options.Webhooks
+	results  pid
+	webhooks pid
+	client   webhookClient
+
 	closing sync.Once
-	closed  chan struct{} // the imports have ended
+	closed  []chan struct{} // of the managers: what they had under way has ended
 }
 
 // settings is what every actor may look at.
@@ -66,6 +76,8 @@ type settings struct {
 var (
 	_ importer.Importer = (*System)(nil)
 	_ importer.Hub      = (*System)(nil)
+
+	_ importer.WebhookSender = (*System)(nil)
 )
 
 // Start spawns the hub and the imports manager, which claims work at once.
@@ -75,6 +87,9 @@ var (
 func Start(o Options) (*System, error) {
 	if o.Store == nil || o.Events == nil || o.Spool == nil || o.OpenRows == nil || o.Node == uuid.Nil {
 		return nil, errors.New("actors: Store, Events, Spool, OpenRows and Node are required")
+	}
+	if o.Webhooks != nil && o.WebhookTransport == nil {
+		return nil, errors.New("actors: Webhooks need a WebhookTransport")
 	}
 	if o.Writers <= 0 {
 		o.Writers = min(4, runtime.GOMAXPROCS(0))
@@ -91,6 +106,9 @@ func Start(o Options) (*System, error) {
 	if o.CheckEvery <= 0 {
 		o.CheckEvery = 2 * time.Second
 	}
+	if o.WebhookSlots <= 0 {
+		o.WebhookSlots = 64
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -104,7 +122,6 @@ func Start(o Options) (*System, error) {
 	}
 	s := &System{
 		settings: &settings{o, &house{engine: engine, log: o.Log, observe: o.Observe, now: o.Now}},
-		closed:   make(chan struct{}),
 	}
 	s.watchDeadLetters()
 	hub := newHub(s.settings)
@@ -117,31 +134,53 @@ func Start(o Options) (*System, error) {
 	}
 	imports := newImports(s.settings, s.hub)
 	s.imports = s.spawn(nil, importsSpec, func() behavior { return imports })
+	if o.Webhooks != nil {
+		s.startWebhooks()
+	}
 	return s, nil
 }
 
-// Shutdown refuses new work, ends the attempts that run, gives their leases
-// back and waits until nothing is left, or until ctx ends. It may be called
-// again.
+func (s *System) startWebhooks() {
+	results := newResults(s.settings)
+	s.results = s.spawn(nil, resultsSpec, func() behavior { return results })
+	webhooks := newWebhooks(s.settings, s.results)
+	s.client = webhooks.pool.webhookClient
+	s.webhooks = s.spawn(nil, webhooksSpec, func() behavior { return webhooks })
+}
+
+// Shutdown refuses new work, ends the attempts that run, lets requests to
+// webhooks come to their end, gives all leases back and waits until nothing is
+// left, or until ctx ends. It may be called again.
 func (s *System) Shutdown(ctx context.Context) error {
 	s.closing.Do(func() {
-		s.send(s.imports, shutDown{s.closed})
+		for _, manager := range []pid{s.imports, s.webhooks} {
+			if manager != nil {
+				closed := make(chan struct{})
+				s.closed = append(s.closed, closed)
+				s.send(manager, shutDown{closed})
+			}
+		}
 		if s.indexer != nil {
 			s.reap(s.indexer)
 		}
 	})
-	select {
-	case <-s.closed:
-	case <-ctx.Done():
-		return fmt.Errorf("end imports: %w", ctx.Err())
+	for _, closed := range s.closed {
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			return fmt.Errorf("end imports and webhooks: %w", ctx.Err())
+		}
 	}
 	gone := make(chan struct{})
 	go func() {
 		s.live.Wait()
 		close(gone)
 	}()
-	s.reap(s.imports)
-	s.reap(s.hub)
+	for _, actor := range []pid{s.imports, s.webhooks, s.results, s.hub} {
+		if actor != nil {
+			s.reap(actor)
+		}
+	}
 	select {
 	case <-gone:
 		return nil
@@ -167,6 +206,9 @@ func (s *System) Received(id uuid.UUID, bytes int64) { s.send(s.imports, receive
 func (s *System) Publish(events []importer.Event) {
 	if len(events) > 0 {
 		s.send(s.hub, publish{slices.Clone(events)})
+	}
+	if s.webhooks != nil && len(events) > 0 {
+		s.send(s.webhooks, wakeWebhooks{})
 	}
 	if s.indexer != nil && slices.ContainsFunc(events, func(e importer.Event) bool { return e.Topic == importer.TopicProducts }) {
 		s.send(s.indexer, changed{})

@@ -17,14 +17,14 @@ const saveAttempts = `
 	WITH r AS (
 		SELECT *, now() - make_interval(secs => age) AS at
 		FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::integer[], $6::boolean[], $7::integer[], $8::text[],
-			$9::bigint[], $10::text[], $11::text[], $12::text[], $13::float8[], $14::float8[], $15::boolean[])
-			AS r (delivery_id, webhook_id, epoch, event_id, n, ok, status, error, ms, remote_ip, response, request, age, retry_in, give_up)
+			$9::bigint[], $10::text[], $11::text[], $12::text[], $13::float8[], $14::float8[], $15::boolean[], $16::boolean[])
+			AS r (delivery_id, webhook_id, epoch, event_id, n, ok, status, error, ms, remote_ip, response, request, age, retry_in, give_up, spared)
 	), logged AS (
 		INSERT INTO webhook_attempts (at, webhook_id, delivery_id, event_id, n, ok, status, error, ms, remote_ip, response, request, node)
-		SELECT at, webhook_id, delivery_id, event_id, n, ok, status, error, ms, remote_ip, response, request::json, $16 FROM r
+		SELECT at, webhook_id, delivery_id, event_id, n, ok, status, error, ms, remote_ip, response, request::json, $17 FROM r
 	), ended AS (
 		UPDATE webhook_deliveries AS d SET
-			tries = greatest(d.tries, r.n),
+			tries = CASE WHEN r.spared THEN d.tries ELSE greatest(d.tries, r.n) END,
 			state = CASE WHEN r.ok THEN 'delivered' WHEN r.give_up THEN 'exhausted' ELSE 'pending' END,
 			next_attempt_at = CASE WHEN NOT r.ok AND NOT r.give_up THEN now() + make_interval(secs => r.retry_in) END
 		FROM r LEFT JOIN webhooks AS w ON w.id = r.webhook_id
@@ -54,13 +54,13 @@ func (d *DB) SaveAttempts(ctx context.Context, node uuid.UUID, results []importe
 	deliveries, webhooks, epochs, events := make([]int64, n), make([]uuid.UUID, n), make([]int64, n), make([]string, n)
 	tries, oks, statuses, errors := make([]int, n), make([]bool, n), make([]int, n), make([]string, n)
 	ms, ips, responses, requests := make([]int64, n), make([]string, n), make([]string, n), make([]string, n)
-	ages, waits, givenUp := make([]float64, n), make([]float64, n), make([]bool, n)
+	ages, waits, givenUp, spared := make([]float64, n), make([]float64, n), make([]bool, n), make([]bool, n)
 	for i, r := range results {
 		a := r.Attempt
 		deliveries[i], webhooks[i], epochs[i], events[i] = r.Delivery, r.Webhook, r.Epoch, r.EventID
 		tries[i], oks[i], statuses[i], errors[i] = a.N, a.OK, a.Status, a.Error
 		ms[i], ips[i], responses[i] = a.MS, a.RemoteIP, storable(a.Response)
-		ages[i], waits[i], givenUp[i] = max(r.Age, 0).Seconds(), max(r.RetryIn, 0).Seconds(), r.GiveUp
+		ages[i], waits[i], givenUp[i], spared[i] = max(r.Age, 0).Seconds(), max(r.RetryIn, 0).Seconds(), r.GiveUp, r.Spared
 		request, err := json.Marshal(a.Request)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func (d *DB) SaveAttempts(ctx context.Context, node uuid.UUID, results []importe
 	}
 	return domain("save attempts", d.withPartitions(ctx, func() error {
 		_, err := d.pool.Exec(ctx, saveAttempts, deliveries, texts(webhooks), epochs, events, tries, oks, statuses, errors,
-			ms, ips, responses, requests, ages, waits, givenUp, node)
+			ms, ips, responses, requests, ages, waits, givenUp, spared, node)
 		return err
 	}))
 }

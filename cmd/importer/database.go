@@ -55,7 +55,7 @@ func startDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Lo
 		}
 		url = d.private.DSN()
 	}
-	d.DB, err = db.Open(db.Options{URL: url, Direct: c.directURL, Log: log, Now: time.Now})
+	d.DB, err = db.Open(db.Options{URL: url, Direct: c.directURL, Log: log, Now: time.Now, AllowHTTP: c.webhookAllowPrivate})
 	return d, err
 }
 

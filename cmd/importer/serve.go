@@ -19,6 +19,7 @@ import (
 	"importer/client/web"
 	"importer/httpd"
 	"importer/internal/csvfile"
+	"importer/internal/guard"
 	"importer/internal/metrics"
 	"importer/internal/spool"
 )
@@ -71,6 +72,9 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	node := uuid.Must(uuid.NewV7())
 	build := thisBuild()
 	figures := metrics.New(build.Version, build.Commit)
+	if c.webhookAllowPrivate {
+		log.Warn().Msg("webhooks may be sent to private addresses and over plain http: not for production")
+	}
 	system, err := actors.Start(actors.Options{
 		Store:        store,
 		Events:       store,
@@ -80,9 +84,13 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		OnCommit:     store.OnCommit,
 		Node:         node,
 		MaxFileBytes: c.maxUpload,
-		Observe:      figures,
-		Log:          log,
-		Now:          time.Now,
+		Webhooks:     store,
+
+		WebhookTransport: guard.Transport(guard.Options{AllowPrivate: c.webhookAllowPrivate}),
+
+		Observe: figures,
+		Log:     log,
+		Now:     time.Now,
 	})
 	if err != nil {
 		return err
