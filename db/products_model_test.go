@@ -92,7 +92,7 @@ func TestProductsAgainstAModel(t *testing.T) {
 	// Texts that meet: letters that lower oddly (Kelvin, dotted I, sharp S,
 	// final sigma), signs that LIKE and regular expressions know, short words.
 	pieces := []string{
-		"Bolt", "bolt", "BOLTED", "nut", "ab", "a", "100%", "a_b", "a\\b", "[x]", "K", "\u212ait", "kit", "\u0130stanbul", "istanbul",
+		"Bolt", "bolt", "BOLTED", "nut", "ab", "a", "100%", "a_b", "a\\b", "[x]", "K", "\u212ait", "kit", "kit12345x", "2345", "\u0130stanbul", "istanbul",
 		"stra\u00dfe", "STRA\u1e9eE", "\u03a3\u0399\u03a3\u03a5\u03a6\u039f\u03a3", "\u03c3\u03c2", "\u65e5\u672c\u8a9e", "\U00010400\U0001f642", "^$.*(+)?", "'\"", "\u00c5ngstr\u00f6m",
 	}
 	piece := rapid.SampledFrom(append(slices.Clone(pieces), "a\x1fb")) // the queue separates by that

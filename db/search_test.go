@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -93,6 +94,78 @@ func TestListsWhileManyWait(t *testing.T) {
 	if _, err := d.IndexProducts(ctx, 10); err != nil {
 		t.Errorf("index without the extension: %v", err)
 	}
+}
+
+// TestSearchMissesNothingMeanwhile changes products that keep their words, adds
+// others and indexes all, while somebody searches: each answer is complete.
+func TestSearchMissesNothingMeanwhile(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	url := dbtest.URL(t)
+	d, other := dbtest.OpenURL(t, url), dbtest.OpenURL(t, url)
+	const all = 300
+	c := writing(t, d, 0)
+	batch := func(n int) importer.Batch {
+		var rows []importer.Row
+		for i := range all {
+			sku := fmt.Sprintf("sku %03d", i)
+			rows = append(rows, importer.Row{SKU: sku, Key: sku, Name: fmt.Sprintf("Steady%d of round %d", i%7, n), Description: fmt.Sprintf("Needle%03d", i)})
+		}
+		for i := range 50 {
+			sku := fmt.Sprintf("tail %02d %02d", n, i)
+			rows = append(rows, importer.Row{SKU: sku, Key: sku, Name: "More"})
+		}
+		b := batchOf(c, n, rows)
+		if b.HasDescription = n%3 != 1; !b.HasDescription {
+			for i := range rows {
+				rows[i].Description = ""
+			}
+		}
+		return b
+	}
+	if _, err := d.MergeBatch(ctx, batch(0), ""); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		defer close(done)
+		for n := 1; n <= 30; n++ {
+			if _, err := d.MergeBatch(ctx, batch(n), ""); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for ended := false; !ended; {
+			select {
+			case <-done:
+				ended = true
+			default:
+			}
+			if _, err := other.IndexProducts(ctx, 97); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	sorts := []importer.ProductSort{importer.SortID, importer.SortSKU, importer.SortName, importer.SortUpdated}
+	for n, ended := 0, false; !ended || n < 40; n++ {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		q := importer.ProductQuery{ProductFilter: importer.ProductFilter{Q: "steady"}, Sort: sorts[n%4], Limit: 200}
+		first := list(t, d, q)
+		if first.Next == nil || first.Total != all {
+			t.Fatalf("search %d by %s: got %d products, want %d", n, q.Sort, first.Total, all)
+		}
+		q.Q = fmt.Sprintf("needle%03d", n%all)
+		if page := list(t, d, q); page.Total != 1 || page.Items[0].SKU != fmt.Sprintf("sku %03d", n%all) {
+			t.Fatalf("%s by %s: got %+v, want its product", q.Q, q.Sort, page.Items)
+		}
+	}
+	wg.Wait()
 }
 
 // TestWaitingProductsOfAnySize looks for the last word of short and very long

@@ -169,15 +169,24 @@ func upperVariants() map[rune][]rune {
 
 // longestRun returns the part of a word that the trigram index is asked for:
 // three letters or digits in a row it needs, and what stands between such runs
-// is a burden: "sku-" would have it walk the trigrams of every product.
+// is a burden: "sku-" would have it walk the trigrams of every product. So
+// would the letters before a number, which tells products apart by itself.
 func longestRun(text string) string {
-	longest := ""
-	for _, run := range strings.FieldsFunc(text, func(r rune) bool {
+	const telling = 5
+	digits := longest(strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }))
+	if len(digits) >= telling {
+		return digits
+	}
+	return longest(strings.FieldsFunc(text, func(r rune) bool {
 		return r >= utf8.RuneSelf || !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	}) {
-		if len(run) > len(longest) {
-			longest = run
+	}))
+}
+
+func longest(runs []string) (found string) {
+	for _, run := range runs {
+		if len(run) > len(found) {
+			found = run
 		}
 	}
-	return longest
+	return found
 }
