@@ -75,6 +75,7 @@ func checks() []check {
 		{"connections", checkConnections},
 		{"clock", checkClock},
 		{"search", checkSearch},
+		{"webhooks", checkWebhooks},
 	}
 }
 

@@ -135,6 +135,17 @@ func checkDataDir(_ context.Context, p *patient) (all []finding) {
 	return all
 }
 
+// checkWebhooks warns of what is for development where it can be reached.
+func checkWebhooks(_ context.Context, p *patient) []finding {
+	if !p.webhookAllowPrivate {
+		return []finding{ok("they are sent over https to public addresses only")}
+	}
+	if p.databaseURL == "" && checkAddr(p.addr) == nil {
+		return []finding{ok("for development they are also sent to private addresses and over plain http")}
+	}
+	return []finding{warn("leave IMPORTER_WEBHOOK_ALLOW_PRIVATE off in production: whoever may set up a webhook can reach what only this machine can", "they are also sent to private addresses and over plain http")}
+}
+
 // checkFiles looks at the limit that the Go runtime has raised as far as it may.
 func checkFiles(context.Context, *patient) []finding {
 	var limit syscall.Rlimit

@@ -131,6 +131,8 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{name: "not durable", database: url, check: "durability", state: stateWarn, says: "power cut.*fsync"},
 		{name: "pooler", database: dbtest.Pooler(t, url, "transaction"), check: "pooler", state: stateWarn, says: "DATABASE_URL leads to a transaction pooler.*set DIRECT_DATABASE_URL"},
 		{name: "past the pooler", database: dbtest.Pooler(t, url, "transaction"), env: []string{"DIRECT_DATABASE_URL=" + url}, check: "pooler", state: stateOK, says: "DIRECT_DATABASE_URL past it; machines hear"},
+		{name: "webhooks", database: url, check: "webhooks", state: stateOK, says: "public addresses only"},
+		{name: "webhooks to anywhere", database: url, env: []string{"IMPORTER_WEBHOOK_ALLOW_PRIVATE=true"}, check: "webhooks", state: stateWarn, says: "private addresses.*leave .* off"},
 		{name: "nobody there to listen to", database: url, env: []string{"DIRECT_DATABASE_URL=postgres://importer:" + secret + "@127.0.0.1:1/importer"}, check: "pooler", state: stateWarn, says: "connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -99,10 +99,10 @@ func (m *Metrics) begin() {
 	for _, lease := range []string{leaseExpired, leaseReleased} {
 		m.takeovers.WithLabelValues(lease)
 	}
-	for _, actor := range []string{"hub", "imports", "indexer", "writer"} {
+	for _, actor := range []string{"hub", "imports", "indexer", "results", "webhooks", "writer"} {
 		m.restarts.WithLabelValues(actor)
 	}
-	for _, actor := range []string{"import", "parser", "deduper", "writer"} {
+	for _, actor := range []string{"import", "parser", "deduper", "sender", "writer"} {
 		m.givenUp.WithLabelValues(actor)
 	}
 }

@@ -48,7 +48,8 @@ func TestWebhooksAreCounted(t *testing.T) {
 		`importer_webhook_breakers_open 1`,
 		`importer_webhooks_disabled_total 1`,
 	}
-	if diff := cmp.Diff(want, scrape(m, "importer_webhook")); diff != "" {
+	got := slices.DeleteFunc(scrape(m, "importer_webhook"), func(sample string) bool { return strings.HasSuffix(sample, "} 0") }) // other classes
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"importer"
 )
 
 // webhooks are the figures of what is sent to webhooks.
@@ -23,7 +25,12 @@ func newWebhooks() webhooks {
 		breakerOpened:  counter("webhook_breaker_openings_total", "Times that a webhook began to be only probed."),
 		disabled:       counter("webhooks_disabled_total", "Webhooks that were disabled because they failed for days, or said that they are gone."),
 	}
-	w.attempts.WithLabelValues("delivered")
+	for _, class := range []string{
+		"delivered", importer.AttemptStatus, importer.AttemptRedirect, importer.AttemptTimeout, importer.AttemptDNS, importer.AttemptRefused,
+		importer.AttemptReset, importer.AttemptTLS, importer.AttemptBlocked, importer.AttemptBadReply, importer.AttemptOther,
+	} {
+		w.attempts.WithLabelValues(class)
+	}
 	return w
 }
 
