@@ -15,6 +15,9 @@ const testMessage = "This is a test. Your webhook works."
 // TestWebhook sends a signed webhook.test at once, past the queue, over the
 // same guarded connections as everything else, and records it.
 func (s *System) TestWebhook(ctx context.Context, id uuid.UUID) (importer.Attempt, error) {
+	if s.Webhooks == nil {
+		return importer.Attempt{}, importer.Errorf(importer.Unavailable, "This machine does not send to webhooks.")
+	}
 	target, err := s.Webhooks.WebhookTarget(ctx, id)
 	if err != nil {
 		return importer.Attempt{}, err

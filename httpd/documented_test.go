@@ -81,7 +81,7 @@ type announced struct {
 // contract is the document of a server like those of the tests.
 var contract = sync.OnceValue(func() *openAPI {
 	server, err := httpd.New(httpd.Options{
-		Imports: newFakeStore(), Products: newFakeProducts(), Events: &fakeEvents{}, Status: &fakeStatus{}, Importer: newFakeImporter(), Hub: newFakeHub(),
+		Imports: newFakeStore(), Products: newFakeProducts(), Events: &fakeEvents{}, Status: &fakeStatus{}, Importer: newFakeImporter(), Hub: newFakeHub(), Webhooks: noWebhooks{}, WebhookSender: &fakeSender{},
 		Spool: struct{ importer.Spool }{}, Node: uuid.New(), MaxUpload: 1, Version: "test",
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func document(mux *http.ServeMux, doc *huma.OpenAPI) error {
 func complete(doc *huma.OpenAPI) {
 	doc.Info.Description = about
 	doc.Servers = []*huma.Server{{URL: "/", Description: "The server that this document comes from."}}
-	for _, name := range []string{"products", "imports", "uploads", "server"} {
+	for _, name := range []string{"products", "imports", "uploads", "webhooks", "server"} {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: name, Description: tags[name]})
 	}
 	problem := schemaOf[Problem](doc)
@@ -48,13 +48,15 @@ func complete(doc *huma.OpenAPI) {
 	for status, p := range problems {
 		doc.Components.Responses[responseName(status)] = problemResponse(p.means, problem, status, p.code, p.detail, p.fields)
 	}
-	current := &huma.Schema{AllOf: []*huma.Schema{problem, {Type: huma.TypeObject, Properties: map[string]*huma.Schema{"current": schemaOf[importer.Product](doc)}}}}
+	current := &huma.Schema{AllOf: []*huma.Schema{problem, {Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+		"current": {AnyOf: []*huma.Schema{schemaOf[importer.Product](doc), schemaOf[importer.Webhook](doc)}},
+	}}}}
 	failed := doc.Components.Responses[responseName(http.StatusPreconditionFailed)]
 	media := failed.Content["application/problem+json"]
 	media.Schema = current
 	stale := media.Example.(*Problem)
 	stale.Current = exampleProduct
-	failed.Headers = map[string]*huma.Param{"ETag": {Description: "That of the product as it is now.", Schema: text()}}
+	failed.Headers = map[string]*huma.Param{"ETag": {Description: "That of the product or webhook as it is now.", Schema: text()}}
 
 	schemas := doc.Components.Schemas.Map()
 	for name, members := range members {
@@ -72,11 +74,24 @@ func complete(doc *huma.OpenAPI) {
 	}
 	// The document says so; the store checks it, see products.go.
 	schemas["NewProduct"].Required = []string{"sku", "name"}
-	schemas["Import"].Properties["error"] = &huma.Schema{
-		Description: "Why it failed; null when it did not.",
-		AnyOf:       []*huma.Schema{schemaOf[importer.ImportError](doc), {Type: "null"}},
-	}
+	schemas["NewWebhook"].Required = []string{"url", "events"}
+	nullables(doc.Components.Schemas)
 	eachOperation(doc, func(op *huma.Operation) { addExamples(op) })
+}
+
+// nullables says of which objects there may be none.
+func nullables(r huma.Registry) {
+	schemas := r.Map()
+	if i := schemas["Import"]; i != nil {
+		i.Properties["error"] = orNull(r, reflect.TypeFor[importer.ImportError](), "Why it failed; null when it did not.")
+	}
+	if w := schemas["Webhook"]; w != nil {
+		w.Properties["last_attempt"] = orNull(r, reflect.TypeFor[importer.Attempt](), "The last request; null when there was none.")
+	}
+}
+
+func orNull(r huma.Registry, t reflect.Type, says string) *huma.Schema {
+	return &huma.Schema{Description: says, AnyOf: []*huma.Schema{r.Schema(t, true, ""), {Type: "null"}}}
 }
 
 func problemResponse(means string, schema *huma.Schema, status int, code importer.Code, detail string, fields []importer.FieldError) *huma.Response {

@@ -58,8 +58,11 @@ func operation(route, id, summary string, statuses []int) *huma.Operation {
 func tagOf(path string) string {
 	rest, ok := strings.CutPrefix(path, "/api/")
 	tag, _, _ := strings.Cut(rest, "/")
-	if !ok || strings.Contains(tag, ".") {
+	switch {
+	case !ok || strings.Contains(tag, "."):
 		return "server"
+	case tag == "deliveries" || tag == "event-types":
+		return "webhooks"
 	}
 	return tag
 }

@@ -25,12 +25,16 @@ import (
 // Options is what a Server is made of. Fields without a default are required,
 // Web, Ready, Room and Observe excepted.
 type Options struct {
-	Imports   importer.ImportStore
-	Products  importer.ProductStore
-	Events    importer.EventLog
-	Status    importer.StatusStore
-	Importer  importer.Importer
-	Hub       importer.Hub
+	Imports  importer.ImportStore
+	Products importer.ProductStore
+	Webhooks importer.WebhookStore
+	Events   importer.EventLog
+	Status   importer.StatusStore
+	Importer importer.Importer
+	Hub      importer.Hub
+
+	WebhookSender importer.WebhookSender
+
 	Spool     importer.Spool
 	Node      uuid.UUID // owner of the uploads that arrive here
 	MaxUpload int64     // bytes
@@ -64,7 +68,7 @@ func New(o Options) (*Server, error) {
 	var missing []error
 	for name, there := range map[string]bool{
 		"Imports": o.Imports != nil, "Products": o.Products != nil, "Events": o.Events != nil, "Status": o.Status != nil,
-		"Importer": o.Importer != nil, "Hub": o.Hub != nil,
+		"Importer": o.Importer != nil, "Hub": o.Hub != nil, "Webhooks": o.Webhooks != nil, "WebhookSender": o.WebhookSender != nil,
 		"Spool": o.Spool != nil, "Node": o.Node != uuid.Nil, "MaxUpload": o.MaxUpload > 0,
 	} {
 		if !there {

@@ -53,6 +53,7 @@ type bench struct {
 	events   *fakeEvents
 	status   *fakeStatus
 	importer *fakeImporter
+	sender   *fakeSender
 	hub      *fakeHub
 	spool    importer.Spool
 	dir      string // the spool's
@@ -61,14 +62,14 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*httpd.Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, status: &fakeStatus{}, importer: newFakeImporter(), hub: newFakeHub(), dir: t.TempDir()}
+	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, status: &fakeStatus{}, importer: newFakeImporter(), sender: &fakeSender{}, hub: newFakeHub(), dir: t.TempDir()}
 	files, err := spool.Open(b.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.spool = files
 	o := httpd.Options{
-		Imports: b.store, Products: b.products, Events: b.events, Status: b.status, Importer: b.importer, Hub: b.hub, Spool: b.spool, Node: uuid.New(),
+		Imports: b.store, Products: b.products, Events: b.events, Status: b.status, Importer: b.importer, Hub: b.hub, Webhooks: noWebhooks{}, WebhookSender: b.sender, Spool: b.spool, Node: uuid.New(),
 		MaxUpload: 64 << 20, Version: "test", Log: zerolog.New(zerolog.NewTestWriter(t)),
 	}
 	for _, f := range change {

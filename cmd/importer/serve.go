@@ -97,11 +97,15 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	}
 
 	server, err := httpd.New(httpd.Options{
-		Imports:   store,
-		Products:  store,
-		Events:    store,
-		Importer:  system,
-		Hub:       system,
+		Imports:  store,
+		Products: store,
+		Webhooks: store,
+		Events:   store,
+		Importer: system,
+		Hub:      system,
+
+		WebhookSender: system,
+
 		Spool:     files,
 		Node:      node,
 		MaxUpload: c.maxUpload,
