@@ -29,7 +29,7 @@ type Options struct {
 
 	Webhooks         importer.WebhookQueue // nil: nobody sends to webhooks here
 	WebhookTransport http.RoundTripper     // over which that is done; see internal/guard
-	WebhookSlots     int                   // requests under way at once; 0 means 64
+	WebhookSlots     int                   // deliveries under way at once, until their results are saved; 0 means 128
 
 	Writers      int   // an import; 0 means 4, or GOMAXPROCS when that is less
 	MaxImports   int   // that run at once here; 0 means 4
@@ -107,7 +107,7 @@ func Start(o Options) (*System, error) {
 		o.CheckEvery = 2 * time.Second
 	}
 	if o.WebhookSlots <= 0 {
-		o.WebhookSlots = 64
+		o.WebhookSlots = 128
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -50,8 +50,8 @@ type send struct {
 // webhookPool is what all senders share.
 type webhookPool struct {
 	webhookClient
-	slots   chan struct{} // one is held for each request
-	slow    chan struct{} // one more for each request to a webhook that fails
+	slots   chan struct{} // see slot
+	slow    chan struct{} // one is held for each request to a webhook that fails
 	renewed atomic.Int64  // when the last renewal that succeeded was asked for, in Unix ms
 }
 

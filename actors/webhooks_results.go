@@ -28,7 +28,7 @@ type results struct {
 
 const (
 	saveAtOnce  = 256
-	collectTime = 20 * time.Millisecond
+	collectTime = 5 * time.Millisecond // while one batch is saved the next one collects by itself
 	saveTimeout = 10 * time.Second
 	saveAgain   = time.Second
 	tellEvery   = time.Second

@@ -33,13 +33,13 @@ type sender struct {
 
 	due      []importer.DueDelivery
 	fetching bool
-	dry      bool           // the last fetch had all there is
-	busy     map[int64]bool // under way, or not saved yet
+	dry      bool            // the last fetch had all there is
+	busy     map[int64]*slot // under way, or not saved yet
 	inFlight int
 	slots    int
 	failures int
 	used     time.Duration
-	turn     time.Time // when it is over
+	turn     time.Time // when it is over: it begins with the first answer of the store, however slow that is
 	pause    time.Duration
 	disable  string
 	ending   bool
@@ -48,8 +48,7 @@ type sender struct {
 
 const (
 	turnTime    = time.Second
-	dueAtOnce   = 64 // deliveries a fetch
-	maxUnsaved  = 256
+	dueAtOnce   = 64          // deliveries a fetch
 	slowRest    = time.Second // of a failing webhook, at least, when its share of slots is taken
 	fetchFailed = time.Second
 )
@@ -57,7 +56,7 @@ const (
 func newSender(s *settings, pool *webhookPool, claim importer.WebhookClaim, asked time.Time, webhooks, results pid) *sender {
 	x := &sender{
 		settings: s, pool: pool, claim: claim, webhooks: webhooks, results: results, claimed: asked,
-		busy: map[int64]bool{}, slots: 1, failures: claim.Failures, turn: time.Now().Add(turnTime),
+		busy: map[int64]*slot{}, slots: 1, failures: claim.Failures,
 	}
 	if claim.RatePerS > 0 {
 		x.limiter = tokens.NewLimiter(tokens.Limit(claim.RatePerS), 1)
@@ -71,7 +70,12 @@ func (x *sender) start(c *cell) error {
 	return nil
 }
 
-func (x *sender) stop(error) { x.endLife() }
+func (x *sender) stop(error) {
+	x.endLife()
+	for _, s := range x.busy {
+		s.free()
+	}
+}
 
 func (x *sender) handle(c *cell, msg any) error {
 	switch msg := msg.(type) {
@@ -82,7 +86,7 @@ func (x *sender) handle(c *cell, msg any) error {
 		x.onAnswered(c, msg)
 	case attemptsSaved:
 		for _, id := range msg.deliveries {
-			delete(x.busy, id)
+			x.done(id)
 		}
 	case end:
 		x.ending = true
@@ -93,7 +97,7 @@ func (x *sender) handle(c *cell, msg any) error {
 
 // sendOn does whatever can be done now.
 func (x *sender) sendOn(c *cell) {
-	x.ending = x.ending || x.pause > 0 || x.disable != "" || !time.Now().Before(x.turn) || !x.fresh()
+	x.ending = x.ending || x.pause > 0 || x.disable != "" || x.turnOver() || !x.fresh()
 	for !x.ending && len(x.due) > 0 && x.mayBegin(c) {
 		d := x.due[0]
 		x.due = x.due[1:]
@@ -111,6 +115,8 @@ func (x *sender) sendOn(c *cell) {
 	}
 }
 
+func (x *sender) turnOver() bool { return !x.turn.IsZero() && !time.Now().Before(x.turn) }
+
 // fresh says that the lease cannot have run out by now.
 func (x *sender) fresh() bool {
 	renewed := time.UnixMilli(x.pool.renewed.Load())
@@ -124,7 +130,7 @@ func (x *sender) fresh() bool {
 // allow it now, the sender is woken, or ends when that is after its turn.
 func (x *sender) mayBegin(c *cell) bool {
 	switch {
-	case x.inFlight >= x.slots, len(x.busy) >= maxUnsaved, x.claim.StrictOrder && len(x.busy) > 0:
+	case x.inFlight >= x.slots, x.claim.StrictOrder && len(x.busy) > 0:
 		return false
 	case x.limiter == nil:
 		return true
@@ -183,6 +189,9 @@ func (x *sender) onFetched(msg fetched) {
 		x.ending, x.pause = true, max(x.pause, fetchFailed)
 		return
 	}
+	if x.turn.IsZero() {
+		x.turn = time.Now().Add(turnTime)
+	}
 	x.due, x.dry = msg.due, msg.all
 }
 
@@ -198,19 +207,14 @@ func (x *sender) begin(c *cell, d importer.DueDelivery) {
 			return
 		}
 	}
-	x.busy[d.ID] = true
+	s := &slot{of: x.pool.slots}
+	x.busy[d.ID] = s
 	x.inFlight++
 	c.beside(func() any {
 		if slow {
 			defer func() { <-x.pool.slow }()
 		}
-		select {
-		case x.pool.slots <- struct{}{}:
-			defer func() { <-x.pool.slots }()
-		case <-x.life.Done():
-			return answered{delivery: d, err: errCutOff}
-		}
-		if !x.fresh() { // it has waited long for its slot
+		if !s.take(x.life) || !x.fresh() { // it may have waited long for its slot
 			return answered{delivery: d, err: errCutOff}
 		}
 		began := time.Now()
@@ -222,7 +226,7 @@ func (x *sender) begin(c *cell, d importer.DueDelivery) {
 func (x *sender) onAnswered(c *cell, msg answered) {
 	x.inFlight--
 	if msg.err != nil {
-		delete(x.busy, msg.delivery.ID)
+		x.done(msg.delivery.ID)
 		x.ending = true
 		if msg.err != errCutOff {
 			c.log.Error().Err(msg.err).Stringer("webhook_id", x.claim.ID).Msg("webhook not sent")
@@ -259,6 +263,14 @@ func (x *sender) onAnswered(c *cell, msg answered) {
 		Webhook: x.claim.ID, Epoch: x.claim.Epoch, Delivery: msg.delivery.ID, EventID: msg.delivery.EventID,
 		Attempt: a.Attempt, RetryIn: v.retryIn, GiveUp: v.giveUp, Spared: v.spared,
 	}, msg.began})
+}
+
+// done frees the slot of a delivery that needs none any more.
+func (x *sender) done(id int64) {
+	if s := x.busy[id]; s != nil {
+		s.free()
+		delete(x.busy, id)
+	}
 }
 
 // failingFor is how long every attempt has failed, as of now.
