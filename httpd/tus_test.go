@@ -163,7 +163,9 @@ func TestTusRegistersLate(t *testing.T) {
 		return 0, io.EOF
 	})
 	r := b.do("PATCH", location, io.MultiReader(bytes.NewReader(content[100:]), last), patchHeader(100)...)
-	b.problem(r, http.StatusServiceUnavailable, importer.Unavailable)
+	if p := b.problem(r, http.StatusServiceUnavailable, importer.Unavailable); strings.Contains(p.Detail, "Upload it again") {
+		t.Errorf("got detail %q, but nothing has to be sent again", p.Detail)
+	}
 	b.store.setDown(nil)
 	if got := b.offset(location); got != strconv.Itoa(len(content)) {
 		t.Errorf("got offset %q, want %d", got, len(content))

@@ -120,7 +120,7 @@ func (s *Server) begin(ctx context.Context, n importer.NewImport) (importer.Clai
 }
 
 // finish registers a file that is whole, within patience if the database is
-// away; 0 is one try.
+// away; 0 is one try, for clients that try again by themselves.
 func (s *Server) finish(ctx context.Context, id uuid.UUID, size int64, patience time.Duration) (importer.Import, error) {
 	if err := s.Spool.Seal(ctx, id); err != nil {
 		return importer.Import{}, err
@@ -155,7 +155,7 @@ func (s *Server) register(ctx context.Context, id uuid.UUID, size int64, patienc
 			return imp, err
 		case e.Code == importer.Conflict:
 			return imp, &uploadEnded{e}
-		case e.Code != importer.Unavailable:
+		case e.Code != importer.Unavailable || patience == 0:
 			return imp, err
 		}
 		select {
