@@ -13,10 +13,10 @@ import (
 	"importer"
 )
 
-// A row of the queue has as many products as let two rows fit on a page of
-// Postgres, 27 of the usual size: fewer rows are read faster, and of large
-// ones more is taken apart for nothing. Documents longer than the most are not
-// repeated there.
+// A row of the queue has as many products as fill two of the pieces in which
+// Postgres keeps long texts beside a row, 27 of the usual size: fewer rows are
+// read faster, and of large ones more is taken apart for nothing. Documents
+// longer than the most are not repeated there.
 const (
 	queueRowBytes  = 3500
 	queueMostBytes = 64 << 10
