@@ -10,7 +10,7 @@ WEB     := client/web
 WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
 GO_SRC   = $(shell find . -name '*.go' -not -path './$(WEB)/node_modules/*') migrations/*.sql go.mod
 
-.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws bench-products fuzz dev clean
+.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws bench-webhooks bench-products fuzz dev clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ bench-products: build ## the figures of the catalogue: lists, searches, export, 
 
 bench-ws: build ## the figures of the live stream
 	@scripts/bench-ws
+
+bench-webhooks: build ## the figures of webhooks
+	@scripts/bench-webhooks
 
 fuzz: ## fuzz the CSV reader, the frames of /ws and the SKU key, a minute each
 	@go test -run '^$$' -fuzz FuzzSKUKey -fuzztime 60s -fuzzminimizetime 10x .

@@ -13,7 +13,7 @@ import (
 // webhooks claims webhooks that have something due and runs one sender for
 // each. It fans events out, renews the claims, and gives them back.
 //
-// A claim is for a second or so: then the webhook stands in line again, behind
+// A claim is for a quarter of a second or so: then the webhook stands in line again, behind
 // those that were served less. Beside the claims there are as many slots, one
 // for each request that is under way on this machine; of those, webhooks that
 // fail have a quarter.
@@ -51,6 +51,7 @@ type send struct {
 type webhookPool struct {
 	webhookClient
 	slots   chan struct{} // see slot
+	linger  chan struct{}
 	slow    chan struct{} // one is held for each request to a webhook that fails
 	renewed atomic.Int64  // when the last renewal that succeeded was asked for, in Unix ms
 }
@@ -73,6 +74,7 @@ func newWebhooks(s *settings, results pid) *webhooks {
 		pool: &webhookPool{
 			webhookClient: newWebhookClient(s.WebhookTransport, s.Now),
 			slots:         make(chan struct{}, s.WebhookSlots),
+			linger:        make(chan struct{}, lingerers*s.WebhookSlots),
 			slow:          make(chan struct{}, max(s.WebhookSlots/4, 1)),
 		},
 	}
@@ -180,7 +182,7 @@ func (m *webhooks) onFannedOut(c *cell, msg fannedOut) {
 // claim asks the store for webhooks that have something due, one question at
 // a time.
 func (m *webhooks) claim(c *cell) {
-	free := m.WebhookSlots - len(m.sends)
+	free := m.WebhookSlots - (len(m.sends) - len(m.pool.linger)) // one that hangs has one request
 	if m.asking || m.closing != nil || free <= 0 {
 		m.askMore = m.asking && m.closing == nil
 		return

@@ -47,8 +47,9 @@ type sender struct {
 }
 
 const (
-	turnTime    = time.Second
-	dueAtOnce   = 64          // deliveries a fetch
+	turnTime    = 250 * time.Millisecond
+	dueForSlot  = 8           // deliveries a fetch, for each request that may be under way
+	dueAtOnce   = 64          // at most: bodies are up to 64 KiB
 	slowRest    = time.Second // of a failing webhook, at least, when its share of slots is taken
 	fetchFailed = time.Second
 )
@@ -167,6 +168,7 @@ func (x *sender) restFor() time.Duration {
 func (x *sender) fetch(c *cell) {
 	x.fetching = true
 	claim, probe, most := x.claim, x.failures >= breakerAfter, x.failures%2 == 1
+	limit := min(x.slots*dueForSlot, dueAtOnce)
 	busy := make([]int64, 0, len(x.busy))
 	for id := range x.busy {
 		busy = append(busy, id)
@@ -178,8 +180,8 @@ func (x *sender) fetch(c *cell) {
 			due, err := x.Webhooks.ProbeDelivery(ctx, claim, most)
 			return fetched{due, true, err}
 		}
-		due, err := x.Webhooks.DueDeliveries(ctx, claim, busy, dueAtOnce)
-		return fetched{due, len(due) < dueAtOnce, err}
+		due, err := x.Webhooks.DueDeliveries(ctx, claim, busy, limit)
+		return fetched{due, len(due) < limit, err}
 	}, func(err error) any { return fetched{err: err} })
 }
 
@@ -207,7 +209,7 @@ func (x *sender) begin(c *cell, d importer.DueDelivery) {
 			return
 		}
 	}
-	s := &slot{of: x.pool.slots}
+	s := &slot{of: x.pool.slots, linger: x.pool.linger}
 	x.busy[d.ID] = s
 	x.inFlight++
 	c.beside(func() any {

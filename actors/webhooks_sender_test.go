@@ -362,25 +362,49 @@ func TestStaleLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		r := newReceivers(func(_ *http.Request, nth int) *http.Response {
-			if nth > 3 {
+			if nth > 7 {
 				time.Sleep(12 * time.Second)
 			}
 			return status(200)
 		})
-		h := q.add(10, nil)
-		startSending(t, q, r, 2) // of four at once two wait for the others
-		time.Sleep(5 * time.Second)
-		q.look(func() { q.down = true }) // no renewal gets through
+		h := q.add(40, nil)
+		startSending(t, q, r, 1) // and four that linger: of eight at once three wait
+		time.Sleep(6 * time.Second)
+		q.look(func() { q.down = true }) // no renewal gets through, and no result
 		lost := time.Now()
 		time.Sleep(time.Minute)
-		came := r.came(h)
-		if last := came[len(came)-1]; len(came) != 5 || last.Sub(lost) > freshFor {
-			t.Errorf("%d requests, the last began %v after the last renewal", len(came), last.Sub(lost))
-		}
 		q.look(func() { q.down = false })
-		time.Sleep(2 * time.Minute)
-		if n, sent := q.count(h, importer.DeliveryDelivered), len(r.came(h)); n != 10 || sent != 10 {
-			t.Errorf("%d of 10 are delivered, with %d requests", n, sent)
+		back := time.Now()
+		time.Sleep(20 * time.Minute)
+		if n, sent := q.count(h, importer.DeliveryDelivered), len(r.came(h)); n != 40 || sent != 40 {
+			t.Errorf("%d of 40 are delivered, with %d requests", n, sent)
+		}
+		for i, at := range r.came(h) {
+			if at.Sub(lost) > freshFor && at.Before(back) {
+				t.Errorf("request %d began %v after the last renewal", i, at.Sub(lost))
+			}
+		}
+	})
+}
+
+// A request that takes long gives its slot to others.
+func TestLingering(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &fakeQueue{}
+		r := newReceivers(func(req *http.Request, _ int) *http.Response { return nil })
+		var hooks []*fakeHook
+		for range 30 {
+			hooks = append(hooks, q.add(3, nil))
+		}
+		startSending(t, q, r, 4)
+		time.Sleep(14 * time.Second)
+		reached := 0
+		for _, h := range hooks {
+			reached += len(r.came(h))
+		}
+		if most := 4 + 4*lingerers; reached != most || r.allTop != most {
+			t.Errorf("%d were reached, %d at once, want %d", reached, r.allTop, most)
 		}
 	})
 }

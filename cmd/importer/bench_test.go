@@ -91,19 +91,7 @@ type bench struct {
 
 func startBench(b *testing.B) *bench {
 	b.Helper()
-	dir, err := os.MkdirTemp("", "importer-bench-")
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		b.Fatal(err)
-	}
-	x := &bench{dir: dir, process: serveProcess(b, []string{"IMPORTER_LOG_LEVEL=warn"}, "--data-dir", dir)}
-	x.conn, err = pgx.Connect(b.Context(), privateURL(b, dir))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return x
+	return startBenchWith(b)
 }
 
 func (x *bench) stop() {
