@@ -138,7 +138,7 @@ func (x *bench) canary(b *testing.B, url string) func(n int64) {
 func BenchmarkWebhookCrash(b *testing.B) {
 	const webhooks, ends = 12, 4
 	events := setting("HOOK_DELIVERIES", 12_000) / webhooks
-	for _, how := range []string{"kill-9", "SIGTERM", "postgres-away-20s"} {
+	for _, how := range []string{"kill-9", "SIGTERM", "postgres-frozen-20s"} {
 		b.Run(how, func(b *testing.B) {
 			for b.Loop() {
 				bench := startBenchWith(b, openly)
@@ -152,13 +152,11 @@ func BenchmarkWebhookCrash(b *testing.B) {
 						}
 					}
 				}
-				if how == "postgres-away-20s" {
+				if how == "postgres-frozen-20s" {
 					until(webhooks * events / 4)
-					for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
-						if pid := runningPostmaster(bench.dir); pid != 0 {
-							_ = syscall.Kill(pid, syscall.SIGKILL)
-						}
-					}
+					release := freeze(b, runningPostmaster(bench.dir))
+					time.Sleep(20 * time.Second)
+					release()
 				} else {
 					for n := range ends {
 						until(webhooks * events * (n + 1) / (ends + 2))
@@ -179,6 +177,36 @@ func BenchmarkWebhookCrash(b *testing.B) {
 				bench.stop()
 			}
 		})
+	}
+}
+
+// freeze stops Postgres and all its processes (proc(5), stat) until release.
+func freeze(b *testing.B, postmaster int) (release func()) {
+	b.Helper()
+	pids := []int{postmaster}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range stats {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(content), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(postmaster) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	return func() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
 	}
 }
 
