@@ -67,8 +67,8 @@ type WebhookRelease struct {
 // on several machines at once; times are the database's.
 type WebhookQueue interface {
 	// FanOut makes deliveries of up to limit events that wait for it, and
-	// returns how many events it took.
-	FanOut(ctx context.Context, limit int) (int, error)
+	// returns how many events it took; products.changed only with bulk.
+	FanOut(ctx context.Context, limit int, bulk bool) (int, error)
 	// ClaimWebhooks takes up to limit active webhooks that have something due
 	// and that nobody sends to, those first that were served least of late.
 	ClaimWebhooks(ctx context.Context, node uuid.UUID, limit int) ([]WebhookClaim, error)

@@ -106,7 +106,7 @@ func (q *fakeQueue) call() error {
 	return nil
 }
 
-func (q *fakeQueue) FanOut(context.Context, int) (int, error) { return 0, q.call() }
+func (q *fakeQueue) FanOut(context.Context, int, bool) (int, error) { return 0, q.call() }
 
 func (q *fakeQueue) TrimWebhooks(context.Context, time.Duration, int) (int, error) {
 	return 0, q.call()

@@ -207,8 +207,9 @@ type wakeWebhooks struct{} // something may be due
 type (
 	fanOutDue struct{}
 	fannedOut struct {
-		n   int
-		err error
+		n       int
+		yielded bool
+		err     error
 	}
 	claimDue        struct{}
 	webhooksClaimed struct {

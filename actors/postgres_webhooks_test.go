@@ -227,3 +227,36 @@ func TestTestingAWebhook(t *testing.T) {
 		t.Errorf("last attempt: %+v, %v", got.LastAttempt, err)
 	}
 }
+
+// TestImportsGoFirst: what an import changes is told once it does not write
+// any more; other events go out meanwhile.
+func TestImportsGoFirst(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	p, m := newPostOffice(t, dbtest.URL(t)), newMailbox(t)
+	p.hook(m, "products.changed", "product.created")
+	elsewhere := uuid.New()
+	c, err := p.store.CreateImport(ctx, importer.NewImport{BatchRows: 10}, elsewhere)
+	if err == nil {
+		_, err = p.store.Uploaded(ctx, c.ID, 10)
+	}
+	if err == nil {
+		_, err = p.store.StartScan(ctx, c.ID, c.Epoch)
+	}
+	if err == nil {
+		_, err = p.store.StartWrite(ctx, c.ID, c.Epoch, importer.Scan{Rows: 1})
+	}
+	if err == nil {
+		_, err = p.store.MergeBatch(ctx, importer.Batch{ImportID: c.ID, Epoch: c.Epoch, Rows: []importer.Row{{SKU: "A", Key: "a", Name: "A"}}}, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.create(t, "B-1")
+	awaitEvents(t, m, 1)
+	if _, err := p.store.CancelImport(ctx, c.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.system.WakeWebhooks()
+	awaitEvents(t, m, 2)
+}

@@ -18,6 +18,10 @@ import (
 // for each request that is under way on this machine; of those, webhooks that
 // fail have a quarter.
 //
+// While an import writes, wherever that is, what it has changed is not fanned
+// out yet: to send it would take from the import what somebody waits for. The
+// other events are few and go out at once.
+//
 // Its state survives a crash of its own: the message at fault is dropped.
 type webhooks struct {
 	*settings
@@ -34,6 +38,7 @@ type webhooks struct {
 	askMore bool // claim again after it
 	fanning bool
 	fanMore bool
+	yields  int  // fan-outs in a row that left an import's changes for later
 	giving  bool // releases are under way
 	away    bool // the store could not be asked the last time
 	closing chan<- struct{}
@@ -59,6 +64,7 @@ type webhookPool struct {
 const (
 	fanOutEvery    = time.Second // others commit events, too
 	fanOutEvents   = 500
+	maxFanYields   = 60 // an import that takes long does not hold up what it has changed for ever
 	claimSendEvery = time.Second
 	freshFor       = importer.LeaseTime - 2*time.Second // no request begins later after a renewal
 	queueTimeout   = 10 * time.Second
@@ -159,16 +165,29 @@ func (m *webhooks) fanOut(c *cell) {
 		return
 	}
 	m.fanning = true
+	yield := m.yields < maxFanYields
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(m.life, queueTimeout)
 		defer cancel()
-		n, err := m.Webhooks.FanOut(ctx, fanOutEvents)
-		return fannedOut{n, err}
-	}, func(err error) any { return fannedOut{0, err} })
+		yielded := false
+		if yield && m.Store != nil {
+			writing, err := m.Store.Imports(ctx, importer.ImportPage{States: []importer.State{importer.Writing}, Limit: 1})
+			if err != nil {
+				return fannedOut{err: err}
+			}
+			yielded = writing.Total > 0
+		}
+		n, err := m.Webhooks.FanOut(ctx, fanOutEvents, !yielded)
+		return fannedOut{n, yielded, err}
+	}, func(err error) any { return fannedOut{err: err} })
 }
 
 func (m *webhooks) onFannedOut(c *cell, msg fannedOut) {
 	m.fanning = false
+	m.yields++
+	if !msg.yielded {
+		m.yields = 0
+	}
 	m.complain(c, msg.err, "fan events out")
 	if msg.n > 0 || m.fanMore && msg.err == nil {
 		m.fanMore = false

@@ -16,11 +16,11 @@ const fanOutRows = 50_000
 // FanOut makes deliveries of up to limit events that wait for it. Events are
 // taken by a flag, not by a position in a sequence: one that commits late is
 // not skipped. What nobody wants is deleted.
-func (d *DB) FanOut(ctx context.Context, limit int) (int, error) {
+func (d *DB) FanOut(ctx context.Context, limit int, bulk bool) (int, error) {
 	var n int
 	err := d.pool.QueryRow(ctx, `
 		WITH e AS (
-			SELECT id, type, created_at FROM webhook_events WHERE NOT fanned_out ORDER BY id
+			SELECT id, type, created_at FROM webhook_events WHERE NOT fanned_out AND ($3 OR type <> $4) ORDER BY id
 			LIMIT least($1, $2 / greatest((SELECT count(*) FROM webhooks), 1) + 1) FOR UPDATE SKIP LOCKED
 		), wanted AS (
 			SELECT w.id AS webhook_id, e.id, e.type FROM e JOIN webhooks AS w ON `+wantedBy("e.type")+`
@@ -33,7 +33,7 @@ func (d *DB) FanOut(ctx context.Context, limit int) (int, error) {
 			DELETE FROM webhook_events AS v USING e
 			WHERE v.id = e.id AND NOT EXISTS (SELECT FROM wanted WHERE wanted.id = e.id)
 		)
-		SELECT count(*) FROM e`, limit, fanOutRows).Scan(&n)
+		SELECT count(*) FROM e`, limit, fanOutRows, bulk, importer.EventProductsChanged).Scan(&n)
 	return n, domain("fan events out", err)
 }
 

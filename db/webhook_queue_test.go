@@ -20,7 +20,7 @@ import (
 func fanOut(t testing.TB, d *db.DB) {
 	t.Helper()
 	for {
-		n, err := d.FanOut(t.Context(), 500)
+		n, err := d.FanOut(t.Context(), 500, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestFanOutAtOnce(t *testing.T) {
 		other := dbtest.OpenURL(t, url)
 		wg.Go(func() {
 			for {
-				n, err := other.FanOut(t.Context(), 7)
+				n, err := other.FanOut(t.Context(), 7, true)
 				if err != nil {
 					t.Error(err)
 					return

@@ -151,7 +151,7 @@ func TestDeliveriesOverHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := store.FanOut(ctx, 10); err != nil {
+	if _, err := store.FanOut(ctx, 10, true); err != nil {
 		t.Fatal(err)
 	}
 	node := uuid.New()
