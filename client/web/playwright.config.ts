@@ -35,7 +35,7 @@ export default defineConfig({
     // The shell outlives the server by as much as it takes to clean up.
     command: `trap : TERM; ${binary} serve --addr 127.0.0.1:${port} --data-dir ${data}; rm -rf ${data}`,
     url: `http://127.0.0.1:${port}/readyz`,
-    env: { IMPORTER_LOG_LEVEL: 'warn' },
+    env: { IMPORTER_LOG_LEVEL: 'warn', IMPORTER_WEBHOOK_ALLOW_PRIVATE: 'true' }, // receivers of tests are on this machine
     timeout: 60_000,
     gracefulShutdown: { signal: 'SIGTERM', timeout: 15_000 },
   },

@@ -1,11 +1,15 @@
 import Activity from '@lucide/svelte/icons/activity';
 import Boxes from '@lucide/svelte/icons/boxes';
 import FileUp from '@lucide/svelte/icons/file-up';
+import WebhookIcon from '@lucide/svelte/icons/webhook';
 import type { Component } from 'svelte';
 import ImportPage from './pages/import/ImportPage.svelte';
 import ImportsPage from './pages/imports/ImportsPage.svelte';
 import ProductsPage from './pages/products/ProductsPage.svelte';
 import StatusPage from './pages/status/StatusPage.svelte';
+import WebhookPage from './pages/webhook/WebhookPage.svelte';
+import EventsPage from './pages/webhooks/EventsPage.svelte';
+import WebhooksPage from './pages/webhooks/WebhooksPage.svelte';
 
 export type Route = {
   /** The address; a part that begins with a colon is a property of the page. */
@@ -23,6 +27,9 @@ export const routes: Route[] = [
   { path: '/', title: 'Imports', page: ImportsPage, nav: { icon: FileUp, key: 'i' } },
   { path: '/imports/:id', title: 'Import', page: ImportPage, under: '/' },
   { path: '/products', title: 'Products', page: ProductsPage, nav: { icon: Boxes, key: 'p' } },
+  { path: '/webhooks', title: 'Webhooks', page: WebhooksPage, nav: { icon: WebhookIcon, key: 'w' } },
+  { path: '/webhooks/events', title: 'Event types', page: EventsPage, under: '/webhooks' },
+  { path: '/webhooks/:id', title: 'Webhook', page: WebhookPage, under: '/webhooks' },
   { path: '/status', title: 'Status', page: StatusPage, nav: { icon: Activity, key: 'h' } },
 ];
 
