@@ -185,6 +185,8 @@ func TestAsyncAPIDescribesTheDomain(t *testing.T) {
 		Error: &importer.ImportError{Code: importer.MissingColumn, Message: "No.", Retry: true}, Progress: importer.Progress{Percent: 12.5, RowsPerSecond: 1e6},
 	}
 	product := map[string]any{"product": importer.Product{ID: 1, SKU: "A", CreatedAt: at, UpdatedAt: at}}
+	hook := importer.DefaultWebhook()
+	hook.ID, hook.Events, hook.LastAttempt = id, []string{"*"}, &importer.Attempt{At: at, Status: 500, Error: importer.AttemptStatus}
 	for kind, data := range map[string]any{
 		importer.EventImportCreated:      map[string]any{"import": begun},
 		importer.EventImportQueued:       map[string]any{"import": begun},
@@ -198,6 +200,11 @@ func TestAsyncAPIDescribesTheDomain(t *testing.T) {
 		importer.EventProductDeleted:     product,
 		importer.EventProductsChanged:    map[string]any{"import_id": id, "created": 1, "updated": 2},
 		importer.EventProductsDeletedAll: map[string]any{"deleted": 3},
+		importer.EventWebhookCreated:     map[string]any{"webhook": hook},
+		importer.EventWebhookUpdated:     map[string]any{"webhook": hook},
+		importer.EventWebhookDeleted:     map[string]any{"webhook": hook},
+		importer.EventWebhookDisabled:    map[string]any{"webhook": hook},
+		importer.EventWebhookAttempted:   importer.WebhooksAttempted{Attempted: []importer.WebhookAttempted{{ID: id, LastAttempt: importer.Attempt{At: at}}}},
 	} {
 		e := importer.Event{Topic: importer.ImportTopic(id), Seq: 1, Kind: kind, At: at, Data: encoded(data)}
 		checkFrame(t, schemas().exact, encoded(struct {
@@ -221,6 +228,7 @@ func TestAsyncAPIDescribesTheDomain(t *testing.T) {
 		{Reason: "fresh", Snapshot: encoded(map[string]any{"import": failed})},
 		{Reason: "gap", Snapshot: encoded(map[string]any{"import": begun}), Update: &u},
 		{Reason: "epoch", Snapshot: encoded(map[string]any{"imports": []importer.Import{begun, failed}})},
+		{Reason: "epoch", Snapshot: encoded(map[string]any{"webhooks": []importer.Webhook{hook, importer.DefaultWebhook()}})},
 		{Reason: "ahead", Snapshot: json.RawMessage("{}")},
 		{Events: []importer.Event{{Seq: 1, Kind: "later.kind", At: at, Data: encoded(product)}}, Update: &u},
 		{},

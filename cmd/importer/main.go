@@ -100,6 +100,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			importCommand(stdout, stderr),
 			watchCommand(stdout, stderr),
 			sampleCommand(stdout, stderr),
+			listenCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
 			doctorCommand(stdout),
 			healthcheckCommand(),
