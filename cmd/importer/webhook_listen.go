@@ -91,7 +91,7 @@ func (l *webhookListener) run(ctx context.Context, c *cli.Command, stderr io.Wri
 	server := &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(at) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }() // who still asks may be cut off
 	url := "http://" + at.Addr().(*net.TCPAddr).String() + "/"
 	if c.Bool("register") {
 		leave, err := l.register(ctx, c, url)
