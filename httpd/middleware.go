@@ -28,6 +28,9 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		fail(w, r, importer.Errorf(importer.Forbidden, "Another site's page may not do this."))
 	}))
 	next = guard.Handler(next)
+	if s.AdminToken != "" {
+		next = newGate(s.AdminToken).handler(next)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.Now()
 		id := incomingID(r)

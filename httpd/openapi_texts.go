@@ -15,7 +15,7 @@ import (
 
 const about = `Products, imports of them from CSV files, and webhooks that tell of both.
 
-Everything is JSON in UTF-8, times are RFC 3339 in UTC, lists are never null. An error is a problem (RFC 9457, ` + "`application/problem+json`" + `): ` + "`code`" + ` is for programs, ` + "`detail`" + ` for people, and ` + "`errors`" + ` points at every value at fault. A parameter or member that does not exist is an error. Any request may be answered by 403 (sent by another site's page), 500, or 503 with Retry-After.`
+Everything is JSON in UTF-8, times are RFC 3339 in UTC, lists are never null. An error is a problem (RFC 9457, ` + "`application/problem+json`" + `): ` + "`code`" + ` is for programs, ` + "`detail`" + ` for people, and ` + "`errors`" + ` points at every value at fault. A parameter or member that does not exist is an error. Where the server has an admin token, every request needs it, as a bearer token or as the password of Basic authentication; else 401. Any request may be answered by 403 (sent by another site's page), 429 with Retry-After, 500, or 503 with Retry-After.`
 
 var tags = map[string]string{
 	"products": "The catalogue. A product's version is its ETag: send it as If-Match with a change, and nobody's change is lost.",

@@ -39,6 +39,8 @@ type Options struct {
 	Node      uuid.UUID // owner of the uploads that arrive here
 	MaxUpload int64     // bytes
 
+	AdminToken string // what requests have to bring; empty: anybody may do anything
+
 	Web     http.Handler                           // everything outside /api, /ws and health
 	Ready   func(context.Context) []string         // what is missing to be ready, a sentence each; nil means nothing ever
 	Room    func() (free, total uint64, err error) // of the disk with the data directory, in bytes; nil: nobody knows

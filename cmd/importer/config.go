@@ -28,6 +28,7 @@ type config struct {
 	logLevel    string
 
 	webhookAllowPrivate bool
+	adminToken          string
 
 	metricsAddr  string
 	metricsAsked bool // it is not the default
@@ -59,6 +60,7 @@ func serveFlags(c *config) []cli.Flag {
 		&cli.StringFlag{Name: "addr", Usage: "address to listen on", Value: "127.0.0.1:8080", Sources: cli.EnvVars("IMPORTER_ADDR"), Destination: &c.addr},
 		&cli.StringFlag{Name: "metrics-addr", Usage: "private address for /metrics and /debug/pprof, which ask nobody who they are; empty: none", Value: "127.0.0.1:9091", Sources: cli.EnvVars("IMPORTER_METRICS_ADDR"), Destination: &c.metricsAddr},
 		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
+		&cli.StringFlag{Name: "admin-token", Usage: "what programs and browsers have to bring, 16 characters at least; empty: anybody on this machine may do anything, and nobody from elsewhere gets in", Sources: cli.EnvVars("IMPORTER_ADMIN_TOKEN"), Destination: &c.adminToken},
 		&cli.BoolFlag{Name: "webhook-allow-private", Usage: "for development: send webhooks to private addresses, and over plain http", Sources: cli.EnvVars("IMPORTER_WEBHOOK_ALLOW_PRIVATE"), Destination: &c.webhookAllowPrivate},
 	), databaseFlags(c)...)
 }
@@ -86,24 +88,30 @@ func (c *config) validateServe() error {
 	if c.maxUpload <= 0 {
 		problems = append(problems, fmt.Errorf("max-upload-bytes is %d, want more than 0", c.maxUpload))
 	}
-	problems = append(problems, checkAddr(c.addr))
+	problems = append(problems, checkAddr(c.addr, c.adminToken != ""))
+	if c.adminToken != "" && len(c.adminToken) < minToken {
+		problems = append(problems, fmt.Errorf("the admin token has %d characters, want %d at least; make one with: openssl rand -hex 24", len(c.adminToken), minToken))
+	}
 	if _, _, err := net.SplitHostPort(c.metricsAddr); err != nil && c.metricsAddr != "" {
 		problems = append(problems, fmt.Errorf("metrics-addr is %q, want HOST:PORT like 127.0.0.1:9091", c.metricsAddr))
 	}
 	return errors.Join(problems...)
 }
 
-// checkAddr refuses to be reachable from elsewhere: there is no sign-in yet,
-// so whoever reaches the port may change the catalogue.
-func checkAddr(addr string) error {
+// minToken is how many characters an admin token has at least.
+const minToken = 16
+
+// checkAddr refuses to be reachable from elsewhere without credentials: whoever
+// reached the port could change the catalogue.
+func checkAddr(addr string, guarded bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("addr is %q, want HOST:PORT like 127.0.0.1:8080", addr)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+	if ip := net.ParseIP(host); guarded || host == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return nil
 	}
-	return fmt.Errorf("addr is %q, but without sign-in the server listens on this machine only: use 127.0.0.1, and a proxy that asks for credentials to let others in", addr)
+	return fmt.Errorf("addr is %q, but anybody who reached it could change everything: set IMPORTER_ADMIN_TOKEN (openssl rand -hex 24) to let others in, or use 127.0.0.1", addr)
 }
 
 // logger writes lines for people on a terminal and JSON elsewhere.

@@ -105,6 +105,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		Hub:      system,
 
 		WebhookSender: system,
+		AdminToken:    c.adminToken,
 
 		Spool:     files,
 		Node:      node,
