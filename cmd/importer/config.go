@@ -111,7 +111,7 @@ func checkAddr(addr string, guarded bool) error {
 	if ip := net.ParseIP(host); guarded || host == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return nil
 	}
-	return fmt.Errorf("addr is %q, but anybody who reached it could change everything: set IMPORTER_ADMIN_TOKEN (openssl rand -hex 24) to let others in, or use 127.0.0.1", addr)
+	return fmt.Errorf("addr is %q, but without credentials the server listens on this machine only: set IMPORTER_ADMIN_TOKEN (openssl rand -hex 24) to let others in, or use 127.0.0.1", addr)
 }
 
 // logger writes lines for people on a terminal and JSON elsewhere.
