@@ -10,6 +10,11 @@ import (
 	"importer"
 )
 
+// disablingGate is the advisory lock between fanning out, which shares it, and
+// a webhook that is disabled: no delivery is made for it behind the back of
+// the statement that cancels those there are.
+const disablingGate = 0x776562686f6f6b73
+
 // fanOutRows bounds the deliveries that one statement makes, more or less.
 const fanOutRows = 50_000
 
@@ -17,8 +22,12 @@ const fanOutRows = 50_000
 // taken by a flag, not by a position in a sequence: one that commits late is
 // not skipped. What nobody wants is deleted.
 func (d *DB) FanOut(ctx context.Context, limit int, bulk bool) (int, error) {
+	// The gate is a statement of its own: the next one sees what was there once
+	// it was passed.
+	both := new(pgx.Batch)
+	both.Queue("SELECT pg_advisory_xact_lock_shared($1)", int64(disablingGate))
 	var n int
-	err := d.pool.QueryRow(ctx, `
+	both.Queue(`
 		WITH e AS (
 			SELECT id, type, created_at FROM webhook_events WHERE NOT fanned_out AND ($3 OR type <> $4) ORDER BY id
 			LIMIT least($1, $2 / greatest((SELECT count(*) FROM webhooks), 1) + 1) FOR UPDATE SKIP LOCKED
@@ -33,8 +42,9 @@ func (d *DB) FanOut(ctx context.Context, limit int, bulk bool) (int, error) {
 			DELETE FROM webhook_events AS v USING e
 			WHERE v.id = e.id AND NOT EXISTS (SELECT FROM wanted WHERE wanted.id = e.id)
 		)
-		SELECT count(*) FROM e`, limit, fanOutRows, bulk, importer.EventProductsChanged).Scan(&n)
-	return n, domain("fan events out", err)
+		SELECT count(*) FROM e`, limit, fanOutRows, bulk, importer.EventProductsChanged).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	return n, domain("fan events out", d.pool.SendBatch(ctx, both).Close())
 }
 
 // halving is by how much, of e, load falls in a second: by half in a minute.
@@ -202,6 +212,9 @@ func (d *DB) ReleaseWebhooks(ctx context.Context, releases []importer.WebhookRel
 
 func (d *DB) disable(ctx context.Context, r importer.WebhookRelease) error {
 	return d.write(ctx, func(ctx context.Context, t *tx) error {
+		if _, err := t.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", int64(disablingGate)); err != nil {
+			return err
+		}
 		at := d.now()
 		result, err := t.NewUpdate().Table("webhooks").
 			Set("state = 'disabled', state_reason = ?, version = version + 1, updated_at = ?", r.Disable, at).

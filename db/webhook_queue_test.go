@@ -1,7 +1,9 @@
 package db_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -365,6 +367,51 @@ func TestProbes(t *testing.T) {
 		if err != nil || len(probe) != 1 || probe[0].ID != want {
 			t.Errorf("tried most %v: %+v, %v, want %d", most, probe, err, want)
 		}
+	}
+}
+
+// TestDisabledWhileEventsAreFannedOut holds a delivery at the moment it is
+// made, and disables its webhook meanwhile.
+func TestDisabledWhileEventsAreFannedOut(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	d, conn := dbtest.OpenURL(t, url), connect(t, url)
+	w := hook(t, d)
+	create(t, d, "A-1")
+	fanOut(t, d)
+	c := claimOne(t, d, nodeA)
+	create(t, d, "A-2")
+	mustExec(t, conn, `
+		CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
+		CREATE TRIGGER held BEFORE INSERT ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION held()`)
+	other := begin(t, conn)
+	mustExec(t, other, "SELECT pg_advisory_xact_lock(1)")
+	fanned, disabled := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := d.FanOut(context.Background(), 500, true)
+		fanned <- err
+	}()
+	waitForLock(t, url)
+	go func() {
+		disabled <- d.ReleaseWebhooks(context.Background(), []importer.WebhookRelease{{ID: w.ID, Epoch: c.Epoch, Failures: 1, Disable: "It answered 410 Gone."}})
+	}()
+	waitForLocks(t, url, 2)
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, done := range []chan error{fanned, disabled} {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(t, d, "A-3")
+	fanOut(t, d)
+	var states []string
+	if err := conn.QueryRow(t.Context(), "SELECT array_agg(state ORDER BY id) FROM webhook_deliveries WHERE webhook_id = $1", w.ID).Scan(&states); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"cancelled", "cancelled"}; !slices.Equal(states, want) {
+		t.Errorf("deliveries of the disabled one are %v, want %v", states, want)
 	}
 }
 
