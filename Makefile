@@ -10,7 +10,7 @@ WEB     := client/web
 WEB_SRC := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json
 GO_SRC   = $(shell find . -name '*.go' -not -path './$(WEB)/node_modules/*') migrations/*.sql go.mod
 
-.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws bench-webhooks bench-products fuzz dev release clean
+.PHONY: help run build web pg-tools test race e2e lint fmt verify bench bench-ws bench-webhooks bench-products fuzz dev release image clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -90,6 +90,10 @@ fuzz: ## fuzz the CSV reader, the frames of /ws and the SKU key, a minute each
 
 release: web ## binaries for Linux and macOS, amd64 and arm64, with checksums, in release/
 	@scripts/release $(VERSION) $(COMMIT)
+
+image: ## container images: the program alone (app), and with a Postgres (allinone)
+	@scripts/image app $(VERSION) $(COMMIT)
+	@scripts/image allinone $(VERSION) $(COMMIT)
 
 clean: ## remove what was built; never data
 	@rm -rf bin $(WEB)/node_modules && find $(WEB)/dist -mindepth 1 -not -name .gitkeep -delete
