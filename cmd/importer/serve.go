@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -58,6 +59,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		return err
 	}
 	defer listener.Close()
+	limitMemory(os.Getenv, log)
 
 	store, err := openDatabase(ctx, c, stdout, log)
 	if err != nil {
