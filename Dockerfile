@@ -42,7 +42,7 @@ RUN mkdir -p /etc/postgresql-common && \
     apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates postgresql tini && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --system --uid 65532 --home-dir /data --shell /usr/sbin/nologin nonroot
+    useradd --key SYS_UID_MAX=65532 --system --uid 65532 --home-dir /data --shell /usr/sbin/nologin nonroot
 COPY --from=build /out/importer /usr/local/bin/importer
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
