@@ -241,7 +241,8 @@ type Spool interface {
 	Create(ctx context.Context, id uuid.UUID) error
 	// Append adds what r yields at offset, which must be the current size:
 	// else Conflict. It returns the bytes added, also with an error; those are
-	// on disk. A full disk is StorageFull.
+	// safe. A full storage is StorageFull, one that does not answer Unavailable.
+	// NotFound when there is no file, or no longer.
 	Append(ctx context.Context, id uuid.UUID, offset int64, r io.Reader) (int64, error)
 	// Size is the number of bytes that are safe so far.
 	Size(ctx context.Context, id uuid.UUID) (int64, error)
@@ -252,6 +253,7 @@ type Spool interface {
 	Open(ctx context.Context, id uuid.UUID) (io.ReadCloser, error)
 	// Remove deletes the file; no error when there is none.
 	Remove(ctx context.Context, id uuid.UUID) error
-	// List returns the files that are there.
+	// List returns the files that are there, and those of which a removal that
+	// was cut short has left something.
 	List(ctx context.Context) ([]uuid.UUID, error)
 }

@@ -75,7 +75,7 @@ func ready(store *db.DB, files *spool.Dir, log zerolog.Logger) func(context.Cont
 		case len(left) > 0:
 			missing = append(missing, fmt.Sprintf("The database lacks %d migrations, beginning with %s: run importer migrate.", len(left), left[0]))
 		}
-		writable := files.Writable()
+		writable := files.Writable(ctx)
 		if writable != nil {
 			missing = append(missing, "Uploads cannot be kept: the data directory cannot be written to, or its disk is full.")
 		}

@@ -1,16 +1,3 @@
-// Package spool keeps uploaded files on a local disk while their imports run.
-// It implements importer.Spool: httpd appends, the import's parser reads, also
-// while the file is still growing. It never looks at what is in a file and
-// never decides how long one is kept.
-//
-// A file is a directory named by the import's id:
-//
-//	<dir>/<uuid>/000000 000001 …   chunks of 8 MiB; only the last is shorter
-//	<dir>/<uuid>/sealed            its size in bytes, once the file is whole
-//
-// A chunk begins when the one before is full and on disk, so after a crash
-// the chunks up to the first short one are the file, and their sizes tell how
-// much of it is there.
 package spool
 
 import (
@@ -34,7 +21,14 @@ const chunkSize = 8 << 20
 const removedPrefix = ".removed-"
 
 // Dir is a spool in one directory of this machine. One process uses it at a
-// time.
+// time. A file is a directory named by the import's id:
+//
+//	<dir>/<uuid>/000000 000001 …   chunks of 8 MiB; only the last is shorter
+//	<dir>/<uuid>/sealed            its size in bytes, once the file is whole
+//
+// A chunk begins when the one before is full and on disk, so after a crash
+// the chunks up to the first short one are the file, and their sizes tell how
+// much of it is there.
 type Dir struct {
 	path string
 
@@ -123,7 +117,7 @@ func (d *Dir) List(context.Context) ([]uuid.UUID, error) {
 }
 
 // Writable checks that a file could be kept now.
-func (d *Dir) Writable() error {
+func (d *Dir) Writable(context.Context) error {
 	f, err := os.CreateTemp(d.path, removedPrefix+"probe-*")
 	if err != nil {
 		return storageError("write to", err)
@@ -149,7 +143,7 @@ func (d *Dir) file(id uuid.UUID) (*file, error) {
 	}
 	f := d.files[id]
 	if f == nil {
-		f = &file{path: d.filePath(id), grown: make(chan struct{})}
+		f = &file{pulse: newPulse(), path: d.filePath(id)}
 		d.files[id] = f
 	}
 	return f, nil

@@ -78,8 +78,6 @@ func (t *tail) Close() error {
 	return nil
 }
 
-var errRemoved = &importer.Error{Code: importer.StorageLost, Message: "The uploaded file was removed; upload it again."}
-
 // readChunk returns 0 and no error at the end of what is there.
 func (t *tail) readChunk(p []byte) (int, error) {
 	t.mu.Lock()

@@ -25,12 +25,9 @@ const sealName = "sealed"
 // file is what one process shares about a file: who appends, and the signal
 // for those who read its end.
 type file struct {
+	*pulse
 	path   string
 	writer sync.Mutex // held by the one that appends or seals
-
-	mu      sync.Mutex
-	grown   chan struct{} // closed and replaced at every change
-	removed bool
 }
 
 // Append adds what r yields at offset. Each chunk is synced when it is full,
@@ -91,25 +88,6 @@ func (d *Dir) Seal(_ context.Context, id uuid.UUID) error {
 	}
 	f.signal()
 	return nil
-}
-
-var errBusy = &importer.Error{Code: importer.Conflict, Message: "Another request is adding to this file at the moment."}
-
-// source reads for Append and remembers why it ended, apart from the errors
-// of the disk.
-type source struct {
-	ctx context.Context
-	r   io.Reader
-	err error
-}
-
-func (s *source) read(p []byte) int {
-	if s.err = s.ctx.Err(); s.err != nil {
-		return 0
-	}
-	var n int
-	n, s.err = s.r.Read(p)
-	return n
 }
 
 // appendChunk fills the chunk at offset until it is full or the source ends,
@@ -198,29 +176,6 @@ func (f *file) seal() (size int64, sealed bool, err error) {
 		return 0, false, &importer.Error{Code: importer.StorageLost, Message: "The uploaded file is damaged on disk; upload it again.", Err: err}
 	}
 	return size, true, nil
-}
-
-// signal wakes those who wait for the file to change.
-func (f *file) signal() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	close(f.grown)
-	f.grown = make(chan struct{})
-}
-
-func (f *file) remove() {
-	f.mu.Lock()
-	f.removed = true
-	f.mu.Unlock()
-	f.signal()
-}
-
-// watch returns the signal of the next change, and whether the file is still
-// there.
-func (f *file) watch() (grown <-chan struct{}, removed bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.grown, f.removed
 }
 
 func (f *file) chunkPath(number int64) string {
