@@ -17,6 +17,8 @@ type memorySpool struct {
 	mu    sync.Mutex
 	files map[uuid.UUID]*memoryFile
 	opens int
+
+	removals int
 }
 
 type memoryFile struct {
@@ -87,6 +89,7 @@ func (s *memorySpool) Remove(_ context.Context, id uuid.UUID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.files, id)
+	s.removals++
 	return nil
 }
 

@@ -36,6 +36,11 @@ func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
 		if b.spool.has(forgotten) {
 			t.Error("the forgotten upload's file is still there")
 		}
+		b.spool.mu.Lock()
+		if b.spool.removals != 1 {
+			t.Errorf("%d removals, want one: a bucket asks for money to be asked about files that are gone", b.spool.removals)
+		}
+		b.spool.mu.Unlock()
 		if !b.spool.has(stray) {
 			t.Error("a file of half an hour was removed: its import may be about to be created")
 		}
@@ -49,6 +54,26 @@ func TestHousekeepingRemovesFilesNobodyNeeds(t *testing.T) {
 		}
 		if !b.spool.has(fresh) || !b.spool.has(claim.ID) {
 			t.Error("a file that may be needed was removed")
+		}
+	})
+}
+
+// A bucket may have files that somebody else needs.
+func TestStraysMayBeKeptLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, func(_ *bundle, o *actors.Options) { o.StrayAfter = 3 * time.Hour })
+		foreign := idAt(time.Now())
+		if err := b.spool.Create(t.Context(), foreign); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if !b.spool.has(foreign) {
+			t.Error("a file without an import was removed too early")
+		}
+		time.Sleep(62 * time.Minute)
+		if b.spool.has(foreign) {
+			t.Error("a file without an import is still there after its time")
 		}
 	})
 }

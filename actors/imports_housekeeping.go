@@ -15,7 +15,6 @@ const (
 	houseEvery     = time.Minute
 	houseTimeout   = 30 * time.Second
 	forgottenAfter = 24 * time.Hour // an upload whose machine is gone may be gone on with for a day
-	strayAfter     = time.Hour      // of a file's id, so that no upload that begins is taken for a stray
 
 	keepEvents = 7 * 24 * time.Hour // then a client that comes back gets a snapshot
 	trimAtOnce = 1_000              // events, in one short transaction
@@ -31,31 +30,44 @@ func (m *imports) keepHouse(c *cell) {
 	c.beside(func() any {
 		ctx, cancel := context.WithTimeout(m.life, houseTimeout)
 		defer cancel()
-		return houseKept{errors.Join(m.removeForgotten(ctx), m.removeStrays(ctx), m.trimEvents(ctx))}
+		return houseKept{errors.Join(m.removeFiles(ctx), m.trimEvents(ctx))}
 	}, func(err error) any { return houseKept{err} })
 }
 
-func (m *imports) removeForgotten(ctx context.Context) error {
-	ids, err := m.Store.ForgottenUploads(ctx, forgottenAfter)
+// removeFiles ends forgotten uploads and removes the files that are there and
+// that no import needs any more.
+func (m *imports) removeFiles(ctx context.Context) error {
+	// The store tells of the files of many days, again and again. Most are gone,
+	// and a spool may ask for money to be asked about each.
+	forgotten, err := m.Store.ForgottenUploads(ctx, forgottenAfter)
 	if err != nil {
 		return fmt.Errorf("forgotten uploads: %w", err)
 	}
-	for _, id := range ids {
+	files, err := m.Spool.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list files: %w", err)
+	}
+	unneeded := make(map[uuid.UUID]bool, len(forgotten))
+	for _, id := range forgotten {
+		unneeded[id] = true
+	}
+	var strays []uuid.UUID
+	for _, id := range files {
+		if !unneeded[id] {
+			strays = append(strays, id)
+			continue
+		}
 		if err := m.Spool.Remove(ctx, id); err != nil {
 			return fmt.Errorf("remove file %s: %w", id, err)
 		}
 	}
-	return nil
+	return m.removeStrays(ctx, strays)
 }
 
-// removeStrays removes files whose import is not in the store.
-func (m *imports) removeStrays(ctx context.Context) error {
-	ids, err := m.Spool.List(ctx)
-	if err != nil {
-		return fmt.Errorf("list files: %w", err)
-	}
+// removeStrays removes those files whose import is not in the store.
+func (m *imports) removeStrays(ctx context.Context, ids []uuid.UUID) error {
 	for _, id := range ids {
-		if m.Now().Sub(madeAt(id)) < strayAfter {
+		if m.Now().Sub(madeAt(id)) < m.StrayAfter {
 			continue
 		}
 		if _, err := m.Store.Import(ctx, id); importer.ErrorCode(err) != importer.NotFound {

@@ -35,6 +35,12 @@ type Options struct {
 	MaxImports   int   // that run at once here; 0 means 4
 	MaxFileBytes int64 // of a file, also after decompression; 0 means 2 GiB
 
+	// StrayAfter is the age from which a file is removed whose import is not in
+	// the store; 0 means an hour, so that no upload that begins is taken for a
+	// stray. A spool that others use with a store of their own needs more than
+	// they keep a file for.
+	StrayAfter time.Duration
+
 	// How often the log is asked for events of other machines: while their
 	// hints cannot be heard (0 means 250 ms), and while they can, for a hint
 	// may get lost (0 means 2 s).
@@ -99,6 +105,9 @@ func Start(o Options) (*System, error) {
 	}
 	if o.MaxFileBytes <= 0 {
 		o.MaxFileBytes = 2 << 30
+	}
+	if o.StrayAfter <= 0 {
+		o.StrayAfter = time.Hour
 	}
 	if o.DeafEvery <= 0 {
 		o.DeafEvery = 250 * time.Millisecond

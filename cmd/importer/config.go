@@ -30,6 +30,12 @@ type config struct {
 	webhookAllowPrivate bool
 	adminToken          string
 
+	bucket          string // empty: uploads lie in the data directory
+	bucketEndpoint  string
+	bucketRegion    string
+	bucketAccessKey string
+	bucketSecretKey string
+
 	metricsAddr  string
 	metricsAsked bool // it is not the default
 }
@@ -46,7 +52,7 @@ func under(heading string, flags ...cli.Flag) []cli.Flag {
 
 func databaseFlags(c *config) []cli.Flag {
 	return under("Database, files and log",
-		&cli.StringFlag{Name: "data-dir", Usage: "private Postgres and uploads", Value: "./data", Sources: cli.EnvVars("IMPORTER_DATA_DIR"), Destination: &c.dataDir},
+		&cli.StringFlag{Name: "data-dir", Usage: "private Postgres, and uploads if there is no bucket", Value: "./data", Sources: cli.EnvVars("IMPORTER_DATA_DIR"), Destination: &c.dataDir},
 		&cli.StringFlag{Name: "database-url", Usage: "Postgres to use; empty: a private one in the data directory", Sources: cli.EnvVars("DATABASE_URL"), Destination: &c.databaseURL},
 		&cli.StringFlag{Name: "direct-database-url", Usage: "the same Postgres past a transaction pooler, to listen on; empty: the database URL", Sources: cli.EnvVars("DIRECT_DATABASE_URL"), Destination: &c.directURL},
 		&cli.StringFlag{Name: "private-pg", Usage: "auto, or never: refuse to start without a database URL", Value: "auto", Sources: cli.EnvVars("IMPORTER_PRIVATE_PG"), Destination: &c.privatePG},
@@ -62,7 +68,18 @@ func serveFlags(c *config) []cli.Flag {
 		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
 		&cli.StringFlag{Name: "admin-token", Usage: "what programs and browsers have to bring, 16 characters at least; empty: anybody on this machine may do anything, and nobody from elsewhere gets in", Sources: cli.EnvVars("IMPORTER_ADMIN_TOKEN"), Destination: &c.adminToken},
 		&cli.BoolFlag{Name: "webhook-allow-private", Usage: "for development: send webhooks to private addresses, and over plain http", Sources: cli.EnvVars("IMPORTER_WEBHOOK_ALLOW_PRIVATE"), Destination: &c.webhookAllowPrivate},
-	), databaseFlags(c)...)
+	), append(bucketFlags(c), databaseFlags(c)...)...)
+}
+
+// bucketFlags have the variables that `fly storage create` sets.
+func bucketFlags(c *config) []cli.Flag {
+	return under("Uploads in object storage, for several machines",
+		&cli.StringFlag{Name: "bucket", Usage: "bucket for uploads; empty: they lie in the data directory, and other machines cannot take over", Sources: cli.EnvVars("BUCKET_NAME"), Destination: &c.bucket},
+		&cli.StringFlag{Name: "bucket-endpoint", Usage: "URL of the object storage; empty: Amazon S3 in the region", Sources: cli.EnvVars("AWS_ENDPOINT_URL_S3"), Destination: &c.bucketEndpoint},
+		&cli.StringFlag{Name: "bucket-region", Usage: "region of the bucket; auto where there are none", Value: regionAuto, Sources: cli.EnvVars("AWS_REGION"), Destination: &c.bucketRegion},
+		&cli.StringFlag{Name: "bucket-access-key", Usage: "name of a key that may read, write, list and delete there", Sources: cli.EnvVars("AWS_ACCESS_KEY_ID"), Destination: &c.bucketAccessKey},
+		&cli.StringFlag{Name: "bucket-secret-key", Usage: "secret of that key", Sources: cli.EnvVars("AWS_SECRET_ACCESS_KEY"), Destination: &c.bucketSecretKey},
+	)
 }
 
 // validate reports every problem at once.
@@ -88,6 +105,7 @@ func (c *config) validateServe() error {
 	if c.maxUpload <= 0 {
 		problems = append(problems, fmt.Errorf("max-upload-bytes is %d, want more than 0", c.maxUpload))
 	}
+	problems = append(problems, c.validateBucket())
 	problems = append(problems, checkAddr(c.addr, c.adminToken != ""))
 	if c.adminToken != "" && len(c.adminToken) < minToken {
 		problems = append(problems, fmt.Errorf("the admin token has %d characters, want %d at least; make one with: openssl rand -hex 24", len(c.adminToken), minToken))

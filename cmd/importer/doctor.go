@@ -66,6 +66,7 @@ func checks() []check {
 		{"settings", checkSettings},
 		{"address", checkAddress},
 		{"data directory", checkDataDir},
+		{"uploads", checkUploads},
 		{"open files", checkFiles},
 		{"database", checkDatabase},
 		{"rights", checkRights},

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"importer"
 	"importer/internal/disk"
 )
 
@@ -93,6 +94,9 @@ func askReady(ctx context.Context, url string) (version string, missing []string
 
 // checkDataDir looks at the directory, or at the one it would be made in.
 func checkDataDir(_ context.Context, p *patient) (all []finding) {
+	if p.keepsNothing() {
+		return []finding{ok("nothing is kept on this machine")}
+	}
 	dir, state := p.dataDir, "is there"
 	for {
 		info, err := os.Stat(dir)
@@ -133,6 +137,26 @@ func checkDataDir(_ context.Context, p *patient) (all []finding) {
 		all = append(all, ok("a small file is kept in %v", took.Round(10*time.Microsecond)))
 	}
 	return all
+}
+
+// checkUploads tries the bucket, if there is one.
+func checkUploads(ctx context.Context, p *patient) []finding {
+	if p.bucket == "" {
+		return []finding{ok("they lie in the data directory, for this machine alone")}
+	}
+	files, err := p.openBucket()
+	if err != nil {
+		return nil // settings has said so
+	}
+	defer files.Close()
+	began := time.Now()
+	err = files.Writable(ctx)
+	if e, known := errors.AsType[*importer.Error](err); known {
+		return []finding{fail("look at the settings under \"object storage\" in importer serve --help", "%s (%s)", e.Message, reason(e))}
+	} else if err != nil {
+		return []finding{fail("look at the settings under \"object storage\" in importer serve --help", "%v", err)}
+	}
+	return []finding{ok("the bucket %s takes, lists, gives and deletes an object in %v, for any machine", p.bucket, time.Since(began).Round(time.Millisecond))}
 }
 
 // checkWebhooks warns of what is for development where it can be reached.

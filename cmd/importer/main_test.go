@@ -54,7 +54,8 @@ func program(env []string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(exe, args...)
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "PG") && !strings.Contains(kv, "DATABASE_URL=") && !strings.HasPrefix(kv, "IMPORTER_") {
+		if !strings.HasPrefix(kv, "PG") && !strings.Contains(kv, "DATABASE_URL=") && !strings.HasPrefix(kv, "IMPORTER_") &&
+			!strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "BUCKET_") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"importer/httpd"
 	"importer/internal/disk"
 	"importer/internal/metrics"
-	"importer/internal/spool"
 )
 
 // serveMetrics opens the private port. The default one may be taken, by
@@ -42,7 +41,7 @@ func serveMetrics(ctx context.Context, c *config, m *metrics.Metrics, log zerolo
 	return nil
 }
 
-func sources(store *database, server *httpd.Server, dataDir string) metrics.Sources {
+func sources(store *database, server *httpd.Server, room func() (free, total uint64, err error)) metrics.Sources {
 	return metrics.Sources{
 		Store: store,
 		Pool:  func() metrics.Pool { return metrics.Pool(store.Pool()) },
@@ -50,21 +49,24 @@ func sources(store *database, server *httpd.Server, dataDir string) metrics.Sour
 			s := server.SocketStatus()
 			return s.Open, s.QueuedBytes
 		},
-		Room: room(dataDir),
+		Room: room,
 	}
 }
 
-// room asks for the disk of a directory.
-func room(dir string) func() (free, total uint64, err error) {
+// room asks for the disk with the data directory; nil when nothing is kept there.
+func room(c *config) func() (free, total uint64, err error) {
+	if c.keepsNothing() {
+		return nil
+	}
 	return func() (free, total uint64, err error) {
-		space, err := disk.Room(dir)
+		space, err := disk.Room(c.dataDir)
 		return space.Free, space.Total, err
 	}
 }
 
 // ready is what /readyz asks: all that is missing, a sentence each. No cause is
 // among them, for it may name hosts and accounts.
-func ready(store *db.DB, files *spool.Dir, log zerolog.Logger) func(context.Context) []string {
+func ready(store *db.DB, files uploads, log zerolog.Logger) func(context.Context) []string {
 	return func(ctx context.Context) (missing []string) {
 		left, err := store.Unmigrated(ctx)
 		switch e, ok := errors.AsType[*importer.Error](err); {
@@ -76,7 +78,9 @@ func ready(store *db.DB, files *spool.Dir, log zerolog.Logger) func(context.Cont
 			missing = append(missing, fmt.Sprintf("The database lacks %d migrations, beginning with %s: run importer migrate.", len(left), left[0]))
 		}
 		writable := files.Writable(ctx)
-		if writable != nil {
+		if e, ok := errors.AsType[*importer.Error](writable); ok {
+			missing = append(missing, "Uploads cannot be kept: "+e.Message)
+		} else if writable != nil {
 			missing = append(missing, "Uploads cannot be kept: the data directory cannot be written to, or its disk is full.")
 		}
 		if err := errors.Join(err, writable); err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"importer/internal/csvfile"
 	"importer/internal/guard"
 	"importer/internal/metrics"
-	"importer/internal/spool"
 )
 
 // drainTime bounds the orderly end: imports hand over, sockets are told.
@@ -67,7 +65,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 	}
 	defer store.close(log)
 
-	files, err := spool.Open(filepath.Join(c.dataDir, "uploads"))
+	files, err := openUploads(c)
 	if err != nil {
 		return err
 	}
@@ -86,6 +84,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		OnCommit:     store.OnCommit,
 		Node:         node,
 		MaxFileBytes: c.maxUpload,
+		StrayAfter:   c.strayAfter(),
 		Webhooks:     store,
 
 		WebhookTransport: guard.Transport(guard.Options{AllowPrivate: c.webhookAllowPrivate}),
@@ -115,7 +114,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		Web:       web.Handler(),
 		Ready:     ready(store.DB, files, log),
 		Status:    store,
-		Room:      room(c.dataDir),
+		Room:      room(c),
 		Observe:   figures,
 		Log:       log,
 		Now:       time.Now,
@@ -126,7 +125,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		return err
 	}
 
-	figures.Ask(sources(store, server, c.dataDir))
+	figures.Ask(sources(store, server, room(c)))
 	if err := serveMetrics(ctx, c, figures, log); err != nil {
 		return errors.Join(err, system.Shutdown(ctx))
 	}

@@ -15,7 +15,7 @@ type Sources struct {
 	Store   importer.StatusStore
 	Pool    func() Pool
 	Sockets func() (open int, queuedBytes int64)
-	Room    func() (free, total uint64, err error) // of the disk with the data directory, in bytes
+	Room    func() (free, total uint64, err error) // of the disk with the data directory, in bytes; nil when nothing is kept there
 }
 
 // Pool is how busy the connections to the database are.
@@ -94,9 +94,11 @@ func (a *asker) Collect(to chan<- prometheus.Metric) {
 	gauge(socketsOpen, float64(open))
 	gauge(socketsQueued, float64(queued))
 
-	if free, total, err := a.Room(); err == nil {
-		gauge(diskFree, float64(free))
-		gauge(diskTotal, float64(total))
+	if a.Room != nil {
+		if free, total, err := a.Room(); err == nil {
+			gauge(diskFree, float64(free))
+			gauge(diskTotal, float64(total))
+		}
 	}
 
 	p := a.Pool()

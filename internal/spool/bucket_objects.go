@@ -55,7 +55,7 @@ func newObjects(o BucketOptions) (*objects, error) {
 		Secure:     endpoint.Scheme == "https",
 		Transport:  way{transport, isTigris(endpoint.Hostname())},
 		Region:     o.Region,
-		MaxRetries: 1_000, // the context ends them
+		MaxRetries: 3, // and then ask goes on, which remembers why they failed
 	}
 	if isTigris(endpoint.Hostname()) {
 		options.BucketLookup = minio.BucketLookupDNS
@@ -125,21 +125,38 @@ func (o *objects) get(ctx context.Context, key string, into []byte) error {
 	})
 }
 
-// ask repeats a request that ends without an answer, or in the middle of it,
-// until ctx does.
+// ask repeats a request that ends without an answer, in the middle of it or
+// with one that passes, until ctx ends.
 func ask(ctx context.Context, step string, request func() error) error {
+	var why error
 	for {
 		err := request()
-		_, answered := errors.AsType[minio.ErrorResponse](err)
-		if err == nil || answered || errors.Is(err, errDamaged) {
+		if err == nil || isFinal(err) {
 			return explain(step, err)
+		}
+		if ctx.Err() == nil {
+			why = err // the library knows only of the context's end then
 		}
 		select {
 		case <-time.After(askAgain):
 		case <-ctx.Done():
-			return explain(step, errors.Join(ctx.Err(), err))
+			return explain(step, errors.Join(ctx.Err(), why))
 		}
 	}
+}
+
+// isFinal reports whether another try would end in the same way.
+func isFinal(err error) bool {
+	if errors.Is(err, errDamaged) {
+		return true
+	}
+	said, answered := errors.AsType[minio.ErrorResponse](err)
+	switch said.StatusCode {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return false
+	}
+	return answered
 }
 
 // list calls found with the names and sizes of the objects in a folder, those
