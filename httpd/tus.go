@@ -234,6 +234,8 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, src io.Reader)
 	case t.stopped.Load():
 		u.discard(context.WithoutCancel(ctx), id)
 		return n, tusError(ctx, &importer.Error{Code: importer.NotFound, Message: errCancelled.Message})
+	case importer.ErrorCode(err) == importer.NotFound: // ended by another machine
+		u.discard(context.WithoutCancel(ctx), id)
 	case importer.ErrorCode(err) == importer.StorageFull:
 		u.abandon(ctx, id, err) // also to give the space back
 	}

@@ -166,7 +166,12 @@ func newTransfer(w http.ResponseWriter, idle time.Duration) *transfer {
 	return &transfer{control: http.NewResponseController(w), idle: idle}
 }
 
-var errCancelled = &importer.Error{Code: importer.Conflict, Message: "The import was cancelled while its file was uploading."}
+var (
+	errCancelled = &importer.Error{Code: importer.Conflict, Message: "The import was cancelled while its file was uploading."}
+	// The spool has lost the file meanwhile: another machine that shares it
+	// has removed it.
+	errEndedElsewhere = &importer.Error{Code: importer.Conflict, Message: "The import was cancelled or has failed while its file was uploading."}
+)
 
 func (t *transfer) reader(body io.Reader) io.Reader {
 	return readerFunc(func(p []byte) (int, error) {

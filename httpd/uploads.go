@@ -94,8 +94,11 @@ func (s *Server) receive(ctx context.Context, n importer.NewImport, t *transfer,
 			return imp, nil
 		}
 	}
-	if t.stopped.Load() {
+	switch {
+	case t.stopped.Load():
 		err = errCancelled
+	case importer.ErrorCode(err) == importer.NotFound:
+		err = errEndedElsewhere
 	}
 	err = uploadError(err, size)
 	s.abandon(ctx, id, err)
