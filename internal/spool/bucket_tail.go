@@ -54,20 +54,27 @@ func (t *bucketTail) Read(p []byte) (int, error) {
 			t.chunk = t.chunk[n:]
 			return n, nil
 		}
-		switch size, sealed := t.file.extent(); {
+		size, sealed := t.file.extent()
+		var err error
+		switch {
 		case t.next < size:
-			if err := t.fetch(); err != nil {
-				return 0, t.why(err)
-			}
+			err = t.fetch()
 		case sealed == t.next:
 			return 0, io.EOF
 		case sealed != notSealed:
 			return 0, importer.Errorf(importer.StorageLost,
 				"The uploaded file has %d bytes in the object storage where %d were stored; upload it again.", t.next, sealed)
 		default:
-			if err := t.wait(grown); err != nil {
-				return 0, t.why(err)
-			}
+			err = t.wait(grown)
+		}
+		switch {
+		case err == nil:
+		case sealed == notSealed && importer.ErrorCode(err) == importer.Unavailable && t.ctx.Err() == nil:
+			// The upload waits for the storage as well and may go on when it is
+			// back. It would be lost with its import.
+			t.pause()
+		default:
+			return 0, t.why(err)
 		}
 	}
 }
@@ -107,6 +114,13 @@ func (t *bucketTail) wait(grown <-chan struct{}) error {
 		return t.bucket.look(t.ctx, t.file, pollEvery)
 	}
 	return nil
+}
+
+func (t *bucketTail) pause() {
+	select {
+	case <-time.After(pollEvery):
+	case <-t.ctx.Done(): // Read looks at it next
+	}
 }
 
 // why is what a reader gets to hear of an error.

@@ -191,6 +191,70 @@ func TestStorageGoesAway(t *testing.T) {
 	wantCode(t, "list", err, importer.Unavailable)
 }
 
+// Whoever reads ahead of an upload waits with it, however long the storage is
+// away: the upload goes on when it is back, and would be lost with its import.
+func TestReaderWaitsWithTheUpload(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		away  func(w http.ResponseWriter)
+		tries int // more than within the reader's patience
+	}{
+		{"no answer", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, 15},
+		{"no rights", func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server, other, id := setupBucket(t)
+			content := noise(5 << 20)
+			add(t, other, id, 0, content[:100])
+			o := optionsOf(server)
+			o.Patience = time.Second
+			r, err := openBucketWith(t, o).Open(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			requests, away := make(chan struct{}, 100), make(chan struct{})
+			server.Through(func(storage http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					select {
+					case <-away:
+						storage.ServeHTTP(w, r)
+					default:
+						select {
+						case requests <- struct{}{}:
+						default:
+						}
+						test.away(w)
+					}
+				})
+			})
+			got := make(chan []byte, 1)
+			go func() {
+				all, err := io.ReadAll(r)
+				if err != nil {
+					t.Error(err)
+				}
+				got <- all
+			}()
+			for range test.tries {
+				select {
+				case <-requests:
+				case <-got:
+					t.Fatal("the reader has given up")
+				}
+			}
+			close(away)
+			add(t, other, id, 100, content[100:])
+			seal(t, other, id)
+			if !bytes.Equal(<-got, content) {
+				t.Error("read other bytes than were added")
+			}
+		})
+	}
+}
+
 // Nobody notices a storage that fails every other time, or breaks off in the
 // middle of an answer.
 func TestStorageFailsNowAndThen(t *testing.T) {
