@@ -52,6 +52,8 @@ func (g *gauge) enter(imp importer.Import) {
 // scanning never falls below what an attempt before this one had found.
 func (g *gauge) scanning(m scanning) {
 	g.offset, g.rowsScanned = m.offset, m.rows
+	// What has been read has arrived, perhaps at another machine.
+	g.received = max(g.received, m.offset)
 	g.counts.Rows = max(g.counts.Rows, m.rows)
 	g.counts.Duplicates = max(g.counts.Duplicates, m.duplicates)
 	g.counts.Rejected = max(g.counts.Rejected, m.rejected)

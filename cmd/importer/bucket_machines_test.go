@@ -85,6 +85,11 @@ func TestUploadGoesOnAtOtherMachine(t *testing.T) {
 	for i := 0; up.offset(t, turns[i%2]) < 6*part; i++ {
 		up.patch(t, turns[i%2], int64(i*part), content[i*part:(i+1)*part])
 	}
+	// B has the last part, and A, which watches over the import, hears of it.
+	eventually(t, "the last part is seen to have arrived", func() bool {
+		im, err := a.client.Import(t.Context(), up.id)
+		return err == nil && im.Progress.Bytes > 5*part
+	})
 	// A is in the middle of a part of which some is safe.
 	in, out := io.Pipe()
 	cut := make(chan error, 1)
