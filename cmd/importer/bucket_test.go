@@ -39,6 +39,7 @@ func TestBucketSettings(t *testing.T) {
 		{"no key", without(env, "AWS_ACCESS_KEY_ID"), "AWS_ACCESS_KEY_ID"},
 		{"no secret", without(env, "AWS_SECRET_ACCESS_KEY"), "AWS_SECRET_ACCESS_KEY"},
 		{"nowhere", without(env, "AWS_ENDPOINT_URL_S3"), "set AWS_ENDPOINT_URL_S3, or AWS_REGION"},
+		{"no name", append(without(env, "BUCKET_NAME"), "BUCKET_NAME=x"), "cannot be named"},
 		{"no URL", append(without(env, "AWS_ENDPOINT_URL_S3"), "AWS_ENDPOINT_URL_S3=storage.example"), "https://"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -49,7 +50,7 @@ func TestBucketSettings(t *testing.T) {
 			}
 		})
 	}
-	c := config{bucket: "b", bucketRegion: "eu-central-1", bucketAccessKey: "key", bucketSecretKey: "secret"}
+	c := config{bucket: "files", bucketRegion: "eu-central-1", bucketAccessKey: "key", bucketSecretKey: "secret"}
 	if err := c.validateBucket(); err != nil || c.bucketURL() != "https://s3.eu-central-1.amazonaws.com" {
 		t.Errorf("Amazon S3 by its region: %s, %v", c.bucketURL(), err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // objects is the few requests that Bucket needs. Those that fail for a passing
@@ -43,6 +44,9 @@ func newObjects(o BucketOptions) (*objects, error) {
 	endpoint, err := url.Parse(o.Endpoint)
 	if err != nil || endpoint.Host == "" || (endpoint.Scheme != "https" && endpoint.Scheme != "http") {
 		return nil, fmt.Errorf("the endpoint of the object storage is %q, want a URL like https://fly.storage.tigris.dev", o.Endpoint)
+	}
+	if err := s3utils.CheckValidBucketName(o.Name); err != nil {
+		return nil, fmt.Errorf("the bucket cannot be named %q: %w", o.Name, err)
 	}
 	transport, err := minio.DefaultTransport(endpoint.Scheme == "https")
 	if err != nil {

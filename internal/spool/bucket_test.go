@@ -370,6 +370,14 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		server.Refuse(http.StatusForbidden, "QuotaExceeded")
 		wantCode(t, "create", openBucket(t, server).Create(t.Context(), uuid.New()), importer.StorageFull)
 	})
+	t.Run("no name", func(t *testing.T) {
+		t.Parallel()
+		o := optionsOf(server)
+		o.Name = "x"
+		if _, err := spool.OpenBucket(o); err == nil || !strings.Contains(err.Error(), `"x"`) {
+			t.Errorf("got %v, want what is wrong with the name", err)
+		}
+	})
 	t.Run("no URL", func(t *testing.T) {
 		t.Parallel()
 		if _, err := spool.OpenBucket(spool.BucketOptions{Name: "b", Endpoint: "fly.storage.tigris.dev"}); err == nil || !strings.Contains(err.Error(), "https://") {
