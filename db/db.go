@@ -57,6 +57,7 @@ var (
 	_ importer.StatusStore  = (*DB)(nil)
 	_ importer.WebhookStore = (*DB)(nil)
 	_ importer.WebhookQueue = (*DB)(nil)
+	_ importer.AccessStore  = (*DB)(nil)
 )
 
 // Open prepares a pool of connections. It does not connect yet: Ping does.
