@@ -56,14 +56,22 @@ func (c *Client) request(ctx context.Context) *resty.Request {
 	return c.rest.R().SetContext(ctx).SetError(&problem{})
 }
 
+// done is finish for an answer without a body.
+func done(r *resty.Response, err error) error {
+	if err != nil {
+		return unreachable(err)
+	}
+	if r.IsError() {
+		return failure(r)
+	}
+	return nil
+}
+
 // finish turns what resty returned into the caller's value or error.
 func finish[T any](r *resty.Response, err error) (T, error) {
 	var zero T
-	if err != nil {
-		return zero, unreachable(err)
-	}
-	if r.IsError() {
-		return zero, failure(r)
+	if err := done(r, err); err != nil {
+		return zero, err
 	}
 	v, ok := r.Result().(*T)
 	if !ok || v == nil {

@@ -52,7 +52,7 @@ func startLive(databaseURL string, socket httpd.SocketOptions) (*live, error) {
 		return nil, err
 	}
 	l.server, err = httpd.New(httpd.Options{
-		Imports: l.db, Products: l.db, Events: l.db, Status: l.db, Webhooks: l.db, Importer: l.system, WebhookSender: l.system, Hub: l.system, Spool: files, Node: l.node,
+		Imports: l.db, Products: l.db, Events: l.db, Status: l.db, Webhooks: l.db, Access: l.db, Importer: l.system, WebhookSender: l.system, Hub: l.system, Spool: files, Node: l.node,
 		MaxUpload: 1 << 20, Socket: socket, Version: "test", Log: zerolog.Nop(),
 	})
 	if err != nil {

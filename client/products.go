@@ -70,14 +70,7 @@ func (c *Client) UpdateProduct(ctx context.Context, id, version int64, f importe
 
 // DeleteProduct deletes a product; version as for UpdateProduct.
 func (c *Client) DeleteProduct(ctx context.Context, id, version int64) error {
-	r, err := ifMatch(c.request(ctx), version).Delete(productPath(id))
-	if err != nil {
-		return unreachable(err)
-	}
-	if r.IsError() {
-		return failure(r)
-	}
-	return nil
+	return done(ifMatch(c.request(ctx), version).Delete(productPath(id)))
 }
 
 // DeleteAllProducts empties the catalogue and returns how many products were

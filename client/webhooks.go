@@ -55,14 +55,7 @@ func (c *Client) UpdateWebhook(ctx context.Context, id uuid.UUID, version int64,
 
 // DeleteWebhook deletes a webhook; version as for UpdateProduct.
 func (c *Client) DeleteWebhook(ctx context.Context, id uuid.UUID, version int64) error {
-	r, err := ifMatch(c.request(ctx), version).Delete(webhookPath(id))
-	if err != nil {
-		return unreachable(err)
-	}
-	if r.IsError() {
-		return failure(r)
-	}
-	return nil
+	return done(ifMatch(c.request(ctx), version).Delete(webhookPath(id)))
 }
 
 // TestWebhook sends a webhook.test and returns what came of it. That the

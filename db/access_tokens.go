@@ -10,7 +10,7 @@ import (
 )
 
 // tokenColumns are those of a Token, in order.
-const tokenColumns = "id, name, scope, hint, created_at, last_used_at, expires_at"
+const tokenColumns = "id, name, scope, hint, created_at, last_used_at, expires_at" //nolint:gosec // names of columns
 
 func scanToken(row pgx.CollectableRow) (t importer.Token, err error) {
 	err = row.Scan(&t.ID, &t.Name, &t.Scope, &t.Hint, &t.CreatedAt, &t.LastUsedAt, &t.ExpiresAt)

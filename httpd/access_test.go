@@ -1,9 +1,16 @@
 package httpd_test
 
 import (
+	"bytes"
+	"fmt"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"importer"
 	"importer/httpd"
@@ -11,38 +18,138 @@ import (
 
 const adminToken = "0123456789abcdef"
 
-func guarded(t *testing.T) *bench {
+func guarded(t *testing.T, change ...func(*httpd.Options)) *bench {
 	t.Helper()
-	return setup(t, func(o *httpd.Options) {
+	return setup(t, append([]func(*httpd.Options){func(o *httpd.Options) {
 		o.AdminToken = adminToken
 		o.Web = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) })
-	})
+	}}, change...)...)
 }
 
-// TestEveryRouteIsGuarded asks for each operation of the document, and for
-// what is outside of it, without credentials: nothing but probes is answered.
-func TestEveryRouteIsGuarded(t *testing.T) {
+// token makes one of a scope.
+func (b *bench) token(scope importer.Scope) string {
+	b.t.Helper()
+	r := b.do("POST", "/api/tokens", strings.NewReader(`{"name":"of a test","scope":"`+string(scope)+`"}`), "Content-Type", "application/json", "Authorization", "Bearer "+adminToken)
+	return decode[importer.Token](b, r, 201).Token
+}
+
+const (
+	rightsBegin = "<!-- rights: go test ./httpd -run TestRights -update -->\n"
+	rightsEnd   = "<!-- end of rights -->\n"
+)
+
+// TestRights holds the table of docs/security.md against the router, both
+// ways, and then every route against the table, for callers of each kind.
+func TestRights(t *testing.T) {
 	t.Parallel()
 	b := guarded(t)
-	routes := []string{"GET /", "GET /assets/app.js", "GET /docs", "GET /api/nothing", "GET /ws"}
+	table := rightsTable(b)
+	file := "../docs/security.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), rightsBegin)
+	written, after, ok2 := strings.Cut(rest, rightsEnd)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no table of rights", file)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(before+rightsBegin+table+rightsEnd+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		written = table
+	}
+	if d := cmp.Diff(written, table); d != "" {
+		t.Errorf("the rights have changed; if it was meant to, run go test ./httpd -run TestRights -update (-written +now):\n%s", d)
+	}
+
+	callers := []struct {
+		name, header string
+		scope        importer.Scope
+	}{
+		{"a stranger", "", ""},
+		{"read", "Bearer " + b.token(importer.ScopeRead), importer.ScopeRead},
+		{"import", "Bearer " + b.token(importer.ScopeImport), importer.ScopeImport},
+		{"write", "Bearer " + b.token(importer.ScopeWrite), importer.ScopeWrite},
+		{"admin", "Bearer " + b.token(importer.ScopeAdmin), importer.ScopeAdmin},
+		{"the admin token", "Bearer " + adminToken, importer.ScopeAdmin},
+	}
+	rows := 0
+	for row := range strings.Lines(written) {
+		cells := strings.Split(row, "|")
+		if len(cells) < 5 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		rows++
+		method, path, _ := strings.Cut(strings.Trim(cells[1], " `"), " ")
+		need := strings.TrimSpace(cells[2])
+		for _, c := range callers {
+			header := []string{"Content-Type", "text/csv"}
+			if c.header != "" {
+				header = append(header, "Authorization", c.header)
+			}
+			got := b.do(method, strings.ReplaceAll(path, "{id}", "1"), nil, header...).status
+			refused := got == 401 || got == 403
+			want := 0
+			switch {
+			case need == "public" || need == "anyone":
+				if refused && path != "/api/session" {
+					want = 200
+				}
+			case c.scope == "" && got != 401:
+				want = 401
+			case c.scope != "" && !c.scope.Includes(importer.Scope(need)) && got != 403:
+				want = 403
+			case c.scope.Includes(importer.Scope(need)) && refused:
+				want = 200
+			}
+			if want != 0 {
+				t.Errorf("%s %s for %s: got %d, want %d", method, path, c.name, got, want)
+			}
+		}
+	}
+	if rows < 50 {
+		t.Errorf("the table has %d rows: where are the others?", rows)
+	}
+}
+
+// rightsTable is what the document says of every operation, and what no
+// document tells of.
+func rightsTable(b *bench) string {
+	rank := []string{"public", "anyone", "read", "import", "write", "admin"}
+	type row struct{ need, route, says string }
+	rows := []row{
+		{"public", "GET /", "The dashboard's files"},
+		{"public", "GET /docs", "The API for people"},
+		{"read", "GET /api/nothing", "What does not exist: 404 for those who may look"},
+	}
 	for path, methods := range contract().Paths {
-		for method := range methods {
-			routes = append(routes, strings.ToUpper(method)+" "+strings.ReplaceAll(path, "{id}", "1"))
+		for method, op := range methods {
+			need := op.Scope
+			switch {
+			case need == "" && (path == "/api/session" && method != "post"):
+				need = "anyone"
+			case need == "":
+				need = "public"
+			}
+			rows = append(rows, row{need, strings.ToUpper(method) + " " + path, op.Summary})
 		}
 	}
-	if len(routes) < 40 {
-		t.Fatalf("%d routes: where are the others?", len(routes))
-	}
-	for _, route := range routes {
-		method, path, _ := strings.Cut(route, " ")
-		r := b.do(method, path, nil)
-		if open := path == "/healthz" || path == "/readyz"; open != (r.status == 200) || !open && r.status != 401 {
-			t.Errorf("%s without credentials: %d", route, r.status)
+	slices.SortFunc(rows, func(a, b row) int {
+		if d := slices.Index(rank, a.need) - slices.Index(rank, b.need); d != 0 {
+			return d
 		}
-		if r.status == 401 && (!strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") || len(r.header.Values("WWW-Authenticate")) != 2) {
-			t.Errorf("%s does not say what to bring: %v", route, r.header)
-		}
+		_, p, _ := strings.Cut(a.route, " ")
+		_, q, _ := strings.Cut(b.route, " ")
+		return strings.Compare(p+a.route, q+b.route)
+	})
+	var t bytes.Buffer
+	fmt.Fprintf(&t, "| Route | Right | |\n|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&t, "| `%s` | %s | %s |\n", r.route, r.need, r.says)
 	}
+	return t.String()
 }
 
 func TestCredentials(t *testing.T) {
@@ -60,10 +167,15 @@ func TestCredentials(t *testing.T) {
 		{"empty", "Bearer ", 401},
 		{"wrong password", basic(adminToken, "x"), 401},
 		{"another scheme", "Token " + adminToken, 401},
+		{"a token that is not there", "Bearer imp_" + adminToken, 401},
 	} {
 		b := guarded(t) // wrong ones are counted
-		if r := b.do("GET", "/api/products", nil, "Authorization", c.header); r.status != c.want {
+		r := b.do("GET", "/api/products", nil, "Authorization", c.header)
+		if r.status != c.want {
 			t.Errorf("%s: %d, want %d", c.name, r.status, c.want)
+		}
+		if r.status == 401 && !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Bearer ") {
+			t.Errorf("%s: %v does not say what to bring", c.name, r.header)
 		}
 	}
 }
@@ -104,4 +216,81 @@ func TestOtherSitesMayNotUseCredentials(t *testing.T) {
 	b := guarded(t)
 	r := b.do("DELETE", "/api/products?confirm=delete-all", nil, "Authorization", basic("", adminToken), "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example")
 	b.problem(r, 403, importer.Forbidden)
+}
+
+// While nothing is set up, a page could have a name of its own lead to this
+// machine, and then do all that its people may.
+func TestWithoutCredentialsOnlyLocalNamesAreAnswered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ask := func(host string) reply {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", b.url+"/api/products", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := b.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var body bytes.Buffer
+		if _, err := body.ReadFrom(resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		return reply{resp.StatusCode, resp.Header, body.Bytes()}
+	}
+	for _, host := range []string{"localhost", "LOCALHOST:8080", "127.0.0.1", "127.8.8.8:80", "[::1]:8080"} {
+		if r := ask(host); r.status != 200 {
+			t.Errorf("%s: %d", host, r.status)
+		}
+	}
+	for _, host := range []string{"evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8080", "10.0.0.1", "[2001:db8::1]"} {
+		b.problem(ask(host), 403, importer.Forbidden)
+	}
+	b.access.hash = "set"
+	eventually(t, "the password to be noticed", func() bool { return ask("localhost").status == 401 })
+}
+
+// A database that is away closes no door and opens none.
+func TestCallersWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	b := guarded(t)
+	token := b.token(importer.ScopeRead)
+	b.access.fail(importer.Errorf(importer.DatabaseUnavailable, "The database is away."))
+	if r := b.do("GET", "/api/products", nil, "Authorization", "Bearer "+adminToken); r.status != 200 {
+		t.Errorf("the admin token: %d", r.status)
+	}
+	b.problem(b.do("GET", "/api/products", nil, "Authorization", "Bearer "+token), 503, importer.DatabaseUnavailable)
+	b.problem(b.do("GET", "/api/products", nil, "Cookie", "importer_session=x"), 503, importer.DatabaseUnavailable)
+	if r := b.do("GET", "/api/products", nil); r.status != 401 {
+		t.Errorf("a stranger: %d", r.status)
+	}
+
+	open := setup(t)
+	open.access.fail(importer.Errorf(importer.DatabaseUnavailable, "The database is away."))
+	open.problem(open.do("GET", "/api/products", nil), 503, importer.DatabaseUnavailable)
+}
+
+// One token's searches are bounded; others do not pay for them.
+func TestSearchesAreLimited(t *testing.T) {
+	t.Parallel()
+	still := time.Now()
+	b := guarded(t, func(o *httpd.Options) { o.Now = func() time.Time { return still } })
+	greedy, modest := b.token(importer.ScopeRead), b.token(importer.ScopeRead)
+	for i := range 100 {
+		if r := b.do("GET", "/api/products", nil, "Authorization", "Bearer "+greedy); r.status != 200 {
+			t.Fatalf("search %d: %d", i+1, r.status)
+		}
+	}
+	r := b.do("GET", "/api/products?q=lamp", nil, "Authorization", "Bearer "+greedy)
+	b.problem(r, 429, importer.Limited)
+	if got := r.header.Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After is %q, want a second", got)
+	}
+	for path, token := range map[string]string{"/api/products": modest, "/api/imports": greedy} {
+		if r := b.do("GET", path, nil, "Authorization", "Bearer "+token); r.status != 200 {
+			t.Errorf("%s: %d", path, r.status)
+		}
+	}
 }

@@ -27,17 +27,17 @@ var docsStyle []byte
 const docsPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // docs serves the OpenAPI document as a page for people, made once.
-func docs(mux *http.ServeMux, doc *huma.OpenAPI) error {
+func docs(sf *surface) error {
 	page, err := template.New("docs").Funcs(template.FuncMap{"prose": prose, "pretty": pretty, "kind": kind, "ref": refName, "plain": plainNumber}).Parse(docsPage)
 	if err != nil {
 		return fmt.Errorf("parse the page of the API: %w", err)
 	}
 	var html bytes.Buffer
-	if err := page.Execute(&html, pageOf(doc)); err != nil {
+	if err := page.Execute(&html, pageOf(sf.api.OpenAPI())); err != nil {
 		return fmt.Errorf("make the page of the API: %w", err)
 	}
-	mux.HandleFunc("GET /docs", asset("text/html; charset=utf-8", html.Bytes()))
-	mux.HandleFunc("GET /docs/style.css", asset("text/css; charset=utf-8", docsStyle))
+	sf.serve(public, "GET /docs", asset("text/html; charset=utf-8", html.Bytes()))
+	sf.serve(public, "GET /docs/style.css", asset("text/css; charset=utf-8", docsStyle))
 	return nil
 }
 

@@ -65,6 +65,8 @@ type openAPI struct {
 	mu       sync.Mutex // a compiler is for one goroutine
 	Paths    map[string]map[string]struct {
 		OperationID string
+		Summary     string
+		Scope       string `json:"x-scope"`
 		Responses   map[string]announced
 	}
 	Components struct{ Responses map[string]announced }
@@ -81,7 +83,7 @@ type announced struct {
 // contract is the document of a server like those of the tests.
 var contract = sync.OnceValue(func() *openAPI {
 	server, err := httpd.New(httpd.Options{
-		Imports: newFakeStore(), Products: newFakeProducts(), Events: &fakeEvents{}, Status: &fakeStatus{}, Importer: newFakeImporter(), Hub: newFakeHub(), Webhooks: noWebhooks{}, WebhookSender: &fakeSender{},
+		Imports: newFakeStore(), Products: newFakeProducts(), Events: &fakeEvents{}, Status: &fakeStatus{}, Importer: newFakeImporter(), Hub: newFakeHub(), Webhooks: noWebhooks{}, WebhookSender: &fakeSender{}, Access: newFakeAccess(),
 		Spool: struct{ importer.Spool }{}, Node: uuid.New(), MaxUpload: 1, Version: "test",
 	})
 	if err != nil {

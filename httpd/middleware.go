@@ -20,22 +20,20 @@ const answerTime = time.Minute
 
 // middleware wraps all routes: who asks, what came of it, and what holds for
 // every answer.
-func (s *Server) middleware(next http.Handler) http.Handler {
+func (s *Server) middleware(sf *surface) http.Handler {
 	// Browsers send requests that change something from any page they show;
 	// only our own pages may.
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, importer.Errorf(importer.Forbidden, "Another site's page may not do this."))
 	}))
-	next = guard.Handler(next)
-	if s.AdminToken != "" {
-		next = newGate(s.AdminToken).handler(next)
-	}
+	next := s.admit(sf, guard.Handler(sf.mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.Now()
 		id := incomingID(r)
 		log := s.Log.With().Str("request_id", id).Logger()
-		r = r.WithContext(context.WithValue(log.WithContext(r.Context()), requestIDKey{}, id))
+		v := &visit{id: id, address: addressOf(r, s.ClientIPHeader), secure: isTLS(r), browser: r.UserAgent()}
+		r = r.WithContext(context.WithValue(log.WithContext(r.Context()), visitKey{}, v))
 		answer := &recorder{ResponseWriter: w}
 		answer.Header().Set("X-Request-Id", id)
 		if !isStatic(r) {
@@ -83,7 +81,7 @@ func (s *Server) logAccess(r *http.Request, answer *recorder, began time.Time) {
 		event.Stringer("import_id", id)
 	}
 	event.Str("method", r.Method).Str("path", r.URL.Path).Int("status", answer.status).
-		Int64("bytes", answer.bytes).Dur("took", s.Now().Sub(began)).Str("remote", r.RemoteAddr).Msg("request")
+		Int64("bytes", answer.bytes).Dur("took", s.Now().Sub(began)).Stringer("remote", visitOf(r.Context()).address).Msg("request")
 }
 
 // importRoute reports whether the {id} of a route is that of an import.
@@ -97,13 +95,6 @@ func isStatic(r *http.Request) bool {
 }
 
 func isProbe(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
-
-type requestIDKey struct{}
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
 
 // incomingID keeps the id that a proxy gave the request, if it is one.
 func incomingID(r *http.Request) string {

@@ -16,7 +16,8 @@ import (
 
 // document completes the description of all operations and serves it, for
 // programs at /api/openapi.json and for people at /docs.
-func document(mux *http.ServeMux, doc *huma.OpenAPI) error {
+func document(sf *surface) error {
+	doc := sf.api.OpenAPI()
 	complete(doc)
 	plain, err := json.Marshal(doc)
 	if err != nil {
@@ -26,19 +27,23 @@ func document(mux *http.ServeMux, doc *huma.OpenAPI) error {
 	if err := json.Indent(&indented, plain, "", "  "); err != nil {
 		return fmt.Errorf("encode the OpenAPI document: %w", err)
 	}
-	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	sf.serve(public, "GET /api/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		_, _ = w.Write(indented.Bytes()) // the client is gone: nothing to tell it
-	})
-	return docs(mux, doc)
+	}))
+	return docs(sf)
 }
 
 // complete adds what neither types nor tags can say.
 func complete(doc *huma.OpenAPI) {
 	doc.Info.Description = about
 	doc.Servers = []*huma.Server{{URL: "/", Description: "The server that this document comes from."}}
-	for _, name := range []string{"products", "imports", "uploads", "webhooks", "server"} {
+	for _, name := range []string{"products", "imports", "uploads", "webhooks", "access", "server"} {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: name, Description: tags[name]})
+	}
+	doc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":   {Type: "http", Scheme: "bearer", Description: "An API token of the scope that the operation names, or the server's admin token. Also taken as the password of Basic authentication."},
+		"session": {Type: "apiKey", In: "cookie", Name: cookieName, Description: "Of a browser that has signed in. It may do everything."},
 	}
 	problem := schemaOf[Problem](doc)
 	doc.Components.Responses = map[string]*huma.Response{

@@ -15,13 +15,14 @@ import (
 
 const about = `Products, imports of them from CSV files, and webhooks that tell of both.
 
-Everything is JSON in UTF-8, times are RFC 3339 in UTC, lists are never null. An error is a problem (RFC 9457, ` + "`application/problem+json`" + `): ` + "`code`" + ` is for programs, ` + "`detail`" + ` for people, and ` + "`errors`" + ` points at every value at fault. A parameter or member that does not exist is an error. Where the server has an admin token, every request needs it, as a bearer token or as the password of Basic authentication; else 401. Any request may be answered by 403 (sent by another site's page), 429 with Retry-After, 500, or 503 with Retry-After.`
+Everything is JSON in UTF-8, times are RFC 3339 in UTC, lists are never null. An error is a problem (RFC 9457, ` + "`application/problem+json`" + `): ` + "`code`" + ` is for programs, ` + "`detail`" + ` for people, and ` + "`errors`" + ` points at every value at fault. A parameter or member that does not exist is an error. Once a password is set or the server has an admin token, requests need credentials: an API token, as a bearer token or as the password of Basic authentication, whose scope includes the one that the operation names. Scopes are ` + "`read`, `import`, `write` and `admin`" + `; each includes those before it. Any request may be answered by 401, 403 (too small a scope, or another site's page), 429 with Retry-After, 500, or 503 with Retry-After.`
 
 var tags = map[string]string{
 	"products": "The catalogue. A product's version is its ETag: send it as If-Match with a change, and nobody's change is lost.",
 	"imports":  "One file on its way into the catalogue. Rows whose SKU exists change that product; the last of several rows with one SKU wins; a row that cannot be imported is listed with its line and the reason, and does not stop the others.",
 	"uploads":  "tus 1.0.0 (tus.io), for files that should survive a broken connection. The upload's id is the import's.",
 	"webhooks": "Addresses that are told of events: one signed POST each, at least once, as Standard Webhooks (standardwebhooks.com) has it. A webhook's version is its ETag.",
+	"access":   "Who may come in: the password of people, their sessions, and tokens of programs.",
 	"server":   "Health, and the WebSocket with live progress.",
 }
 
@@ -51,6 +52,13 @@ var descriptions = map[string]string{
 	"create-upload":         "The answer's Location takes the parts by PATCH. Scanning begins with the first part.",
 	"append-upload":         "A part that breaks off is kept as far as it came; ask HEAD where to go on. With the last byte the import is queued.",
 	"cancel-upload":         "Cancels the import.",
+	"sign-in":               "Sets the cookie of a session: HttpOnly, SameSite=Lax, and Secure behind TLS. It ends after a day without a request, and after two weeks in any case. 409 while there is nothing to sign in with.",
+	"get-session":           "The first thing that the dashboard asks.",
+	"sign-out":              "Ends the session on the server and deletes the cookie.",
+	"set-password":          "Signs out every other browser. Set for the first time, it signs this one in.",
+	"create-token":          "The answer is the only one with the token in it. There may be 200 tokens.",
+	"revoke-token":          "It opens nothing any more; sockets that came with it are closed at their next heartbeat.",
+	"create-ticket":         "Opens one WebSocket within 30 s, with the scope of who asks: for pages of other sites, which can send neither a header nor a cookie with it.",
 	"open-socket":           "A WebSocket with the subprotocol importer.v1.json: subscribe to topics, get every event after the last one seen, and progress.",
 }
 
@@ -61,6 +69,9 @@ var problems = map[int]struct {
 	fields []importer.FieldError
 }{
 	400: {"The request cannot be understood", importer.Malformed, "The body of the request is no JSON.", []importer.FieldError{{Pointer: "", Detail: "unexpected end of JSON input"}}},
+	401: {"The credentials are missing, wrong, expired or revoked", importer.Unauthorized, "This needs credentials: sign in, or send an API token as a bearer token.", nil},
+	403: {"The scope of the credentials is too small, or another site's page asks", importer.Forbidden, "This takes the scope write; these credentials have read.", nil},
+	429: {"Too many requests; Retry-After says how many seconds to wait", importer.Limited, "The password was wrong too often. Try again in 3 s.", nil},
 	404: {"There is no such thing, or not any more", importer.NotFound, "There is no product 42.", nil},
 	409: {"It cannot be done as things are", importer.Conflict, "Another product already has this SKU (upper and lower case count as the same).", []importer.FieldError{{Pointer: "/sku", Detail: "is taken"}}},
 	412: {"If-Match names another version than the product's or webhook's, which is in current", importer.Precondition, "The product has changed meanwhile.", nil},
@@ -121,10 +132,12 @@ var members = map[string]map[string]string{
 		"error":     "Empty for a success; else status, redirect, timeout, dns, refused, reset, tls, blocked, bad_reply or other.",
 		"remote_ip": "Whom it was sent to.", "response": "The first 4 KiB of the body.", "request": "Headers as they were sent; values set by people are left out.",
 	},
+	"Session":    {"seen_at": "Up to a minute before its last request.", "expires_at": "If nothing is asked until then, and at the latest.", "address": "It signed in from.", "browser": "Its User-Agent.", "current": "It is the one that asks."},
+	"Token":      {"hint": "Its last four characters.", "last_used_at": "Up to a minute before its last request; null for never.", "expires_at": "null for never.", "token": "In the answer to its creation only."},
 	"FieldError": {"pointer": "RFC 6901 into the body, or the name of a parameter or header.", "detail": "What is wrong with it."},
 }
 
-var formats = map[string]map[string]string{"Import": {"id": "uuid"}, "Machine": {"id": "uuid"}, "Lease": {"import_id": "uuid"}, "Webhook": {"id": "uuid"}, "Delivery": {"webhook_id": "uuid"}}
+var formats = map[string]map[string]string{"Import": {"id": "uuid"}, "Machine": {"id": "uuid"}, "Lease": {"import_id": "uuid"}, "Webhook": {"id": "uuid"}, "Delivery": {"webhook_id": "uuid"}, "Session": {"id": "uuid"}, "Token": {"id": "uuid"}}
 
 var (
 	exampleTime    = time.Date(2026, 3, 14, 9, 26, 53, 589793000, time.UTC)
@@ -152,6 +165,20 @@ var (
 		State: importer.DeliveryDelivered, Attempts: []importer.Attempt{exampleAttempt}, Tries: 1, CreatedAt: exampleTime,
 		Payload: []byte(`{"type":"products.deleted_all","timestamp":"2026-03-14T09:26:53.589793Z","data":{"deleted":500000,"seq":8}}`),
 	}
+)
+
+var (
+	exampleSession = importer.Session{
+		ID: uuid.MustParse("0198c0de-7f3a-7000-8000-000000000004"), CreatedAt: exampleTime, SeenAt: exampleTime.Add(time.Hour), ExpiresAt: exampleTime.Add(25 * time.Hour),
+		Address: "203.0.113.7", Browser: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Current: true,
+	}
+	exampleToken = importer.Token{ID: uuid.MustParse("0198c0de-7f3a-7000-8000-000000000005"), Name: "nightly upload", Scope: importer.ScopeImport, Hint: "x3Qa", CreatedAt: exampleTime}
+	signedIn     = SessionState{Required: true, PasswordSet: true, Caller: importer.CallerSession, Scope: importer.ScopeAdmin, ExpiresAt: &exampleSession.ExpiresAt}
+	newToken     = func() importer.Token {
+		t := exampleToken
+		t.Token = "imp_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"
+		return t
+	}()
 )
 
 var exampleStatus = Status{
@@ -202,6 +229,15 @@ var examples = map[string]struct{ request, answer, id any }{
 	"get-delivery":          {answer: exampleDelivery, id: 1205},
 	"resend-delivery":       {answer: exampleDelivery, id: 1205},
 	"list-event-types":      {},
+	"sign-in":               {request: map[string]any{"password": "correct horse battery"}, answer: signedIn},
+	"get-session":           {answer: signedIn},
+	"set-password":          {request: map[string]any{"password": "correct horse battery"}, answer: signedIn},
+	"list-sessions":         {answer: SessionList{[]importer.Session{exampleSession}}},
+	"end-session":           {id: exampleSession.ID},
+	"list-tokens":           {answer: TokenList{[]importer.Token{exampleToken}}},
+	"create-token":          {request: map[string]any{"name": "nightly upload", "scope": "import"}, answer: newToken},
+	"revoke-token":          {id: exampleToken.ID},
+	"create-ticket":         {answer: Ticket{"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE", exampleTime}},
 	"get-upload-offset":     {id: exampleImport.ID},
 	"append-upload":         {id: exampleImport.ID},
 	"cancel-upload":         {id: exampleImport.ID},

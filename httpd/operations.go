@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,39 +8,17 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// handle registers a JSON operation: huma reads and checks the request, and
-// errors become problems. Of the statuses, one of 2xx is that of success.
-func handle[In, Out any](api huma.API, route, id, summary string, f func(context.Context, *In) (*Out, error), statuses ...int) {
-	op := operation(route, id, summary, statuses)
-	op.MaxBodyBytes = maxBody + 1
-	op.BodyReadTimeout = answerTime
-	huma.Register(api, *op, func(ctx context.Context, in *In) (*Out, error) {
-		out, err := f(ctx, in)
-		if err != nil {
-			return nil, problemOf(ctx, err)
-		}
-		return out, nil
-	})
-}
-
-// plain registers a handler that reads and answers by itself; byHand says the
-// rest of what the document needs.
-func plain(api huma.API, mux *http.ServeMux, route, id, summary string, f http.HandlerFunc, statuses ...int) {
-	mux.HandleFunc(route, f)
-	describe(api.OpenAPI(), route, id, summary, statuses...)
-}
-
-func describe(doc *huma.OpenAPI, route, id, summary string, statuses ...int) {
-	op := operation(route, id, summary, statuses)
-	byHand(doc, op)
-	doc.AddOperation(op)
-}
-
-func operation(route, id, summary string, statuses []int) *huma.Operation {
+// operation begins the description of a route.
+func operation(need right, route, id, summary string, statuses []int) *huma.Operation {
 	method, path, _ := strings.Cut(route, " ")
 	op := &huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{tagOf(path)}, Description: descriptions[id],
 		Responses: map[string]*huma.Response{"default": {Ref: responsePath + "Error"}},
+	}
+	if need != public && need != anyone {
+		op.Extensions = map[string]any{"x-scope": string(need)}
+		op.Security = []map[string][]string{{"token": {string(need)}}, {"session": {}}}
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden)
 	}
 	for _, status := range statuses {
 		if status < 300 {
@@ -63,6 +40,8 @@ func tagOf(path string) string {
 		return "server"
 	case tag == "deliveries" || tag == "event-types":
 		return "webhooks"
+	case tag == "session" || tag == "sessions" || tag == "password" || tag == "tokens" || tag == "ws-tickets":
+		return "access"
 	}
 	return tag
 }

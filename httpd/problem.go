@@ -44,7 +44,7 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
 	maps.Copy(h, p.header)
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+	if (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests) && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "5")
 	}
 	return h
@@ -96,6 +96,8 @@ func codeOf(status int) importer.Code {
 		return importer.Precondition
 	case http.StatusRequestEntityTooLarge:
 		return importer.TooLarge
+	case http.StatusTooManyRequests:
+		return importer.Limited
 	case http.StatusServiceUnavailable:
 		return importer.Unavailable
 	}
@@ -120,7 +122,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		log.Debug().Err(err).Msg("request was given up")
 	case statusOf(e.Code) == http.StatusInternalServerError:
 		log.Error().Err(err).Msg("request failed")
-		e = &importer.Error{Code: e.Code, Message: "Something went wrong on the server. Its log tells more under request " + requestID(ctx) + "."}
+		e = &importer.Error{Code: e.Code, Message: "Something went wrong on the server. Its log tells more under request " + visitOf(ctx).id + "."}
 	case e.Err != nil:
 		log.Warn().Err(err).Msg("request failed")
 	}

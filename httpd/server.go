@@ -30,6 +30,7 @@ type Options struct {
 	Webhooks importer.WebhookStore
 	Events   importer.EventLog
 	Status   importer.StatusStore
+	Access   importer.AccessStore
 	Importer importer.Importer
 	Hub      importer.Hub
 
@@ -39,7 +40,8 @@ type Options struct {
 	Node      uuid.UUID // owner of the uploads that arrive here
 	MaxUpload int64     // bytes
 
-	AdminToken string // what requests have to bring; empty: anybody may do anything
+	AdminToken     string // opens everything; empty: there is none
+	ClientIPHeader string // in which a proxy says who asks, such as X-Forwarded-For; empty: there is no proxy
 
 	Web     http.Handler                           // everything outside /api, /ws and health
 	Ready   func(context.Context) []string         // what is missing to be ready, a sentence each; nil means nothing ever
@@ -60,6 +62,7 @@ type Server struct {
 	Options
 	http        *http.Server
 	started     time.Time
+	access      *access
 	sockets     *sockets
 	transfers   transfers
 	idempotency idempotency
@@ -69,7 +72,7 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	var missing []error
 	for name, there := range map[string]bool{
-		"Imports": o.Imports != nil, "Products": o.Products != nil, "Events": o.Events != nil, "Status": o.Status != nil,
+		"Imports": o.Imports != nil, "Products": o.Products != nil, "Events": o.Events != nil, "Status": o.Status != nil, "Access": o.Access != nil,
 		"Importer": o.Importer != nil, "Hub": o.Hub != nil, "Webhooks": o.Webhooks != nil, "WebhookSender": o.WebhookSender != nil,
 		"Spool": o.Spool != nil, "Node": o.Node != uuid.Nil, "MaxUpload": o.MaxUpload > 0,
 	} {
@@ -92,7 +95,8 @@ func New(o Options) (*Server, error) {
 	if o.Observe == nil {
 		o.Observe = unobserved{}
 	}
-	s := &Server{Options: o, started: o.Now(), sockets: newSockets(o.Socket.withDefaults(), o.Hub, o.Observe, o.Log)}
+	who := newAccess(o.Access, o.AdminToken, o.Now)
+	s := &Server{Options: o, started: o.Now(), access: who, sockets: newSockets(o.Socket.withDefaults(), o.Hub, who, o.Observe, o.Log)}
 	routes, err := s.routes()
 	if err != nil {
 		return nil, err

@@ -55,6 +55,7 @@ type bench struct {
 	importer *fakeImporter
 	sender   *fakeSender
 	hub      *fakeHub
+	access   *fakeAccess
 	spool    importer.Spool
 	dir      string // the spool's
 	client   *http.Client
@@ -62,14 +63,14 @@ type bench struct {
 
 func setup(t *testing.T, change ...func(*httpd.Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, status: &fakeStatus{}, importer: newFakeImporter(), sender: &fakeSender{}, hub: newFakeHub(), dir: t.TempDir()}
+	b := &bench{t: t, store: newFakeStore(), products: newFakeProducts(), events: &fakeEvents{}, status: &fakeStatus{StoreStatus: importer.StoreStatus{Imports: map[importer.State]int64{}}}, importer: newFakeImporter(), sender: &fakeSender{}, hub: newFakeHub(), access: newFakeAccess(), dir: t.TempDir()}
 	files, err := spool.Open(b.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.spool = files
 	o := httpd.Options{
-		Imports: b.store, Products: b.products, Events: b.events, Status: b.status, Importer: b.importer, Hub: b.hub, Webhooks: noWebhooks{}, WebhookSender: b.sender, Spool: b.spool, Node: uuid.New(),
+		Imports: b.store, Products: b.products, Events: b.events, Status: b.status, Importer: b.importer, Hub: b.hub, Webhooks: noWebhooks{}, WebhookSender: b.sender, Access: b.access, Spool: b.spool, Node: uuid.New(),
 		MaxUpload: 64 << 20, Version: "test", Log: zerolog.New(zerolog.NewTestWriter(t)),
 	}
 	for _, f := range change {

@@ -21,7 +21,7 @@ import (
 // SocketOptions are the limits of /ws; 0 means the default.
 type SocketOptions struct {
 	Conns       int // connections in all; 10,000
-	PerClient   int // connections from one address; 20
+	PerClient   int // connections of one session or token, or from one address; 20
 	PerLoopback int // connections from this machine, where a proxy may speak for everybody; as Conns
 	Accept      int // handshakes a second; 500
 	Handshakes  int // handshakes at once; 100
@@ -77,9 +77,11 @@ const (
 	closeNotUTF8     = websocket.StatusInvalidFramePayloadData
 	closeSlow        = websocket.StatusCode(4000) // for the log: a full connection carries no close frame
 	closeNoPong      = websocket.StatusCode(4001)
+	closeExpired     = websocket.StatusCode(4002)
 	closeRate        = websocket.StatusCode(4003)
 	closeCapacity    = websocket.StatusCode(4004)
 	closeBadMessage  = websocket.StatusCode(4500)
+	closeUnknown     = websocket.StatusCode(4501)
 	closeSubprotocol = websocket.StatusCode(4503)
 	closeTooMany     = websocket.StatusCode(4504)
 )
@@ -88,6 +90,7 @@ const (
 type sockets struct {
 	options SocketOptions
 	hub     importer.Hub
+	access  *access
 	observe Observer
 	log     zerolog.Logger
 	lastID  atomic.Int64
@@ -99,8 +102,8 @@ type sockets struct {
 	empty  chan struct{} // closed when the last connection is gone after closed
 }
 
-func newSockets(o SocketOptions, hub importer.Hub, observe Observer, log zerolog.Logger) *sockets {
-	return &sockets{options: o, hub: hub, observe: observe, log: log, door: newDoor(o), conns: map[*conn]struct{}{}, empty: make(chan struct{})}
+func newSockets(o SocketOptions, hub importer.Hub, who *access, observe Observer, log zerolog.Logger) *sockets {
+	return &sockets{options: o, hub: hub, access: who, observe: observe, log: log, door: newDoor(o), conns: map[*conn]struct{}{}, empty: make(chan struct{})}
 }
 
 // ServeHTTP accepts a connection, starts its reader and returns: an idle
@@ -131,7 +134,7 @@ func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if tcp, ok := hijack.tcp(); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	c := newConn(s, *zerolog.Ctx(r.Context()), ws, hijack, clientOf(r.RemoteAddr), r.URL.Query().Get("ping") == "frame")
+	c := newConn(s, *zerolog.Ctx(r.Context()), ws, hijack, visitOf(r.Context()), r.URL.Query().Get("ping") == "frame")
 	if !s.add(c) {
 		ws.CloseNow()
 		return
@@ -140,7 +143,7 @@ func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.refuse(closeSubprotocol, "only "+subprotocol+" is spoken here")
 		return
 	}
-	if code, why := s.door.enter(c.client); code != 0 {
+	if code, why := s.door.enter(c.client, c.loopback); code != 0 {
 		c.bye(code, why, capacityWait)
 		c.refuse(code, why)
 		return
@@ -172,15 +175,14 @@ func (s *sockets) remove(c *conn) {
 }
 
 // sameOrigin reports whether the request comes from one of our own pages, or
-// from no page at all. A proxy that ends TLS says so in X-Forwarded-Proto; no
-// page can set that header on a WebSocket.
+// from no page at all.
 func sameOrigin(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return true
 	}
 	scheme := "http"
-	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+	if isTLS(r) {
 		scheme = "https"
 	}
 	u, err := url.Parse(origin)

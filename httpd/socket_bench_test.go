@@ -54,7 +54,7 @@ func newSocketBench(b *testing.B) *socketBench {
 	b.Helper()
 	s := &socketBench{b: b, hub: newFakeHub()}
 	server, err := httpd.New(httpd.Options{
-		Imports: newFakeStore(), Products: newFakeProducts(), Events: &fakeEvents{}, Status: &fakeStatus{}, Importer: newFakeImporter(), Hub: s.hub, Webhooks: noWebhooks{}, WebhookSender: &fakeSender{},
+		Imports: newFakeStore(), Products: newFakeProducts(), Events: &fakeEvents{}, Status: &fakeStatus{}, Importer: newFakeImporter(), Hub: s.hub, Webhooks: noWebhooks{}, WebhookSender: &fakeSender{}, Access: newFakeAccess(),
 		Spool: struct{ importer.Spool }{}, Node: uuid.New(), MaxUpload: 1, Log: zerolog.Nop(),
 		Socket: httpd.SocketOptions{Conns: 20_000, Accept: 20_000},
 	})

@@ -26,14 +26,17 @@ type conn struct {
 	net        net.Conn
 	log        zerolog.Logger
 	id         string
-	client     netip.Prefix // whose it is
-	frameBeats bool         // heartbeats are protocol pings, for plain tools
+	client     string // whose limits it counts for
+	loopback   bool   // that is the address of this machine
+	address    netip.Addr
+	frameBeats bool // heartbeats are protocol pings, for plain tools
 	out        outbox
 	budget     budget // the reader's
 	leaving    bool   // the reader's: what the client still says does not count
 	entered    bool   // it has passed the door
 
 	mu        sync.Mutex
+	caller    importer.Caller
 	subs      map[string]*subscription
 	heartbeat *time.Timer
 	awaiting  bool // a heartbeat has no answer yet
@@ -43,12 +46,13 @@ type conn struct {
 }
 
 // newConn makes the connection; about is the log of the request it began as.
-func newConn(s *sockets, about zerolog.Logger, ws *websocket.Conn, h *hijacker, client netip.Prefix, frameBeats bool) *conn {
+func newConn(s *sockets, about zerolog.Logger, ws *websocket.Conn, h *hijacker, v *visit, frameBeats bool) *conn {
 	ws.SetReadLimit(maxFrame)
 	c := &conn{
-		server: s, ws: ws, net: h.conn, id: s.nextID(), client: client, frameBeats: frameBeats,
-		budget: budget{rate: float64(s.options.Rate), most: float64(s.options.Burst), left: float64(s.options.Burst), at: time.Now()},
-		subs:   map[string]*subscription{},
+		server: s, ws: ws, net: h.conn, id: s.nextID(), client: v.client(), address: v.address, caller: v.caller, frameBeats: frameBeats,
+		loopback: v.client() == network(v.address).String() && v.address.IsLoopback(),
+		budget:   budget{rate: float64(s.options.Rate), most: float64(s.options.Burst), left: float64(s.options.Burst), at: time.Now()},
+		subs:     map[string]*subscription{},
 	}
 	c.log = about.With().Str("conn", c.id).Logger()
 	c.out = outbox{gap: s.options.Coalesce, limit: s.options.Queue, write: c.write, end: c.sayClose, cut: c.cut, sent: s.observe.Sent}
@@ -58,7 +62,7 @@ func newConn(s *sockets, about zerolog.Logger, ws *websocket.Conn, h *hijacker, 
 
 func (c *conn) start() {
 	c.entered = true
-	c.out.push("", helloFrame(c.id, c.server.options))
+	c.out.push("", helloFrame(c.id, c.server.options, c.caller.Expires))
 	c.mu.Lock()
 	c.heartbeat = time.AfterFunc(firstBeat(c.server.options.Ping), c.beat)
 	c.mu.Unlock()
@@ -135,6 +139,8 @@ func (c *conn) take(f clientFrame) {
 	case "ping":
 		c.out.push("", answerFrame("pong", f.ID, ""))
 	case "pong":
+	case "auth":
+		c.authenticate(f)
 	default:
 		c.out.push("", errorFrame(f.ID, importer.Malformed, "This server does not know the type of this message."))
 	}
@@ -151,6 +157,10 @@ func (c *conn) subscribe(f clientFrame) {
 	}
 	if f.Since != nil && f.Since.Seq < 0 {
 		c.out.push("", errorFrame(f.ID, importer.Malformed, "A seq is never negative."))
+		return
+	}
+	if !c.may(importer.TopicScope(f.Topic)) {
+		c.out.push("", errorFrame(f.ID, importer.Forbidden, "These credentials do not reach to this topic."))
 		return
 	}
 	if !c.leave(f.Topic) && c.topics() >= maxTopics {
@@ -208,13 +218,16 @@ func (c *conn) beat() {
 		c.mu.Unlock()
 		return
 	}
-	silent := c.awaiting && !c.busy
+	silent, caller := c.awaiting && !c.busy, c.caller
 	c.awaiting, c.pinged = true, time.Now()
 	c.heartbeat.Reset(c.server.options.Pong)
 	c.mu.Unlock()
 	switch {
 	case silent:
 		c.out.close(closeNoPong, "no answer to a ping")
+	case !c.server.holds(caller):
+		c.bye(closeExpired, expired, capacityWait)
+		c.out.close(closeExpired, expired)
 	case c.frameBeats:
 		ctx, cancel := context.WithTimeout(context.Background(), c.server.options.Pong)
 		defer cancel()
@@ -295,21 +308,4 @@ func (c *conn) end() {
 		c.server.door.leave(c.client)
 	}
 	c.server.remove(c)
-}
-
-// budget is a token bucket over the client's messages.
-type budget struct {
-	rate, most float64 // tokens a second, and at most
-	left       float64
-	at         time.Time
-}
-
-func (b *budget) take(now time.Time) bool {
-	b.left = min(b.most, b.left+now.Sub(b.at).Seconds()*b.rate)
-	b.at = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -24,7 +23,7 @@ type door struct {
 	budget  budget // of handshakes
 	opening int    // handshakes under way
 	inside  int
-	clients map[netip.Prefix]int // connections of each
+	clients map[string]int // connections of each, see visit.client
 }
 
 // acceptBurst is how many seconds' worth of handshakes may come at once after
@@ -33,7 +32,7 @@ const acceptBurst = 4
 
 func newDoor(o SocketOptions) door {
 	rate, burst := float64(o.Accept), float64(acceptBurst*o.Accept)
-	return door{options: o, budget: budget{rate: rate, most: burst, left: burst, at: time.Now()}, clients: map[netip.Prefix]int{}}
+	return door{options: o, budget: budget{rate: rate, most: burst, left: burst, at: time.Now()}, clients: map[string]int{}}
 }
 
 // knock asks for a handshake; after true, shut must follow.
@@ -55,11 +54,11 @@ func (d *door) shut() {
 
 // enter counts a connection in, or returns the code and reason to close it
 // with. After 0, leave must follow.
-func (d *door) enter(client netip.Prefix) (websocket.StatusCode, string) {
+func (d *door) enter(client string, loopback bool) (websocket.StatusCode, string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	most := d.options.PerClient
-	if client.Addr().IsLoopback() {
+	if loopback {
 		most = d.options.PerLoopback
 	}
 	switch {
@@ -73,28 +72,13 @@ func (d *door) enter(client netip.Prefix) (websocket.StatusCode, string) {
 	return 0, ""
 }
 
-func (d *door) leave(client netip.Prefix) {
+func (d *door) leave(client string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.inside--
 	if d.clients[client]--; d.clients[client] == 0 {
 		delete(d.clients, client)
 	}
-}
-
-// clientOf is whose connection it is: an address, or a network of IPv6, where
-// a machine has as many addresses as it likes. What has no address came
-// through a socket of this machine.
-func clientOf(remote string) netip.Prefix {
-	addr := netip.IPv6Loopback()
-	if a, err := netip.ParseAddrPort(remote); err == nil {
-		addr = a.Addr().Unmap().WithZone("")
-	}
-	bits := 64
-	if addr.Is4() || addr.IsLoopback() {
-		bits = addr.BitLen()
-	}
-	return netip.PrefixFrom(addr, bits).Masked()
 }
 
 const (

@@ -19,6 +19,7 @@ type clientFrame struct {
 	ID    int64            `json:"id"`
 	Topic string           `json:"topic"`
 	Since *importer.Cursor `json:"since"`
+	Token string           `json:"token"`
 }
 
 func parseFrame(b []byte) (clientFrame, bool) {
@@ -32,7 +33,21 @@ func parseFrame(b []byte) (clientFrame, bool) {
 
 var pingFrame = []byte(`{"type":"ping"}`)
 
-func helloFrame(id string, o SocketOptions) []byte {
+// validity says until when credentials hold: at the heartbeat after that the
+// connection is closed.
+type validity struct {
+	Expires time.Time `json:"expires,omitzero"` // never, if not given
+}
+
+func authedFrame(id int64, expires time.Time) []byte {
+	return encode(struct {
+		Type string `json:"type"`
+		ID   int64  `json:"id"`
+		validity
+	}{"authed", id, validity{expires}})
+}
+
+func helloFrame(id string, o SocketOptions, expires time.Time) []byte {
 	return encode(struct {
 		Type   string         `json:"type"`
 		V      int            `json:"v"`
@@ -40,8 +55,9 @@ func helloFrame(id string, o SocketOptions) []byte {
 		PingMS int64          `json:"ping_ms"`
 		PongMS int64          `json:"pong_ms"`
 		Limits map[string]int `json:"limits"`
+		Auth   validity       `json:"auth,omitzero"`
 	}{"hello", 1, id, o.Ping.Milliseconds(), o.Pong.Milliseconds(),
-		map[string]int{"frame": maxFrame, "topics": maxTopics, "queue": o.Queue}})
+		map[string]int{"frame": maxFrame, "topics": maxTopics, "queue": o.Queue}, validity{expires}})
 }
 
 // byeFrame says within what time to come back, unless the code says not to.

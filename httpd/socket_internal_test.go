@@ -1,11 +1,12 @@
 package httpd
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
 
-func TestClientOf(t *testing.T) {
+func TestNetworkOfAClient(t *testing.T) {
 	t.Parallel()
 	for remote, want := range map[string]string{
 		"192.0.2.7:1234":             "192.0.2.7/32",
@@ -17,7 +18,7 @@ func TestClientOf(t *testing.T) {
 		"@":                          "::1/128", // a socket of this machine
 		"":                           "::1/128",
 	} {
-		if got := clientOf(remote).String(); got != want {
+		if got := network(addressOf(&http.Request{RemoteAddr: remote}, "")).String(); got != want {
 			t.Errorf("%q: got %s, want %s", remote, got, want)
 		}
 	}
@@ -27,7 +28,7 @@ func TestClientOf(t *testing.T) {
 func TestDoorCountsClients(t *testing.T) {
 	t.Parallel()
 	d := newDoor(SocketOptions{Conns: 6, PerClient: 2, PerLoopback: 3}.withDefaults())
-	a, b, local := clientOf("192.0.2.1:1"), clientOf("192.0.2.2:1"), clientOf("127.0.0.1:1")
+	a, b, local := "192.0.2.1/32", "192.0.2.2/32", "127.0.0.1/32"
 	for i, step := range []struct {
 		client string
 		leave  bool
@@ -49,7 +50,7 @@ func TestDoorCountsClients(t *testing.T) {
 			d.leave(client)
 			continue
 		}
-		if code, _ := d.enter(client); int(code) != step.want {
+		if code, _ := d.enter(client, client == local); int(code) != step.want {
 			t.Errorf("step %d (%s): got %d, want %d", i+1, step.client, code, step.want)
 		}
 	}

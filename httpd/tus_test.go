@@ -109,7 +109,7 @@ func TestTusGoesOnAfterARestart(t *testing.T) {
 
 	// The connection breaks in the middle of a part.
 	c := b.dial()
-	fmt.Fprintf(c, "PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nContent-Length: %d\r\n\r\n", location, len(content))
+	fmt.Fprintf(c, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nContent-Length: %d\r\n\r\n", location, len(content))
 	c.Write(content[:half])
 	eventually(t, "the half to arrive", func() bool {
 		size, err := b.spool.Size(t.Context(), tusID(location))
@@ -224,7 +224,7 @@ func TestCancelCutsATusPartOff(t *testing.T) {
 	b := setup(t)
 	location := createTus(b, 1_000_000)
 	c := b.dial()
-	fmt.Fprintf(c, "PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nsku,name\n", location)
+	fmt.Fprintf(c, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\nsku,name\n", location)
 	eventually(t, "the first bytes", func() bool { return len(b.importer.bytes(tusID(location))) > 0 })
 	decode[importer.Import](b, b.do("POST", "/api/imports/"+path.Base(location)+"/cancel", nil), http.StatusOK)
 	b.problem(readReply(t, c), http.StatusNotFound, importer.NotFound)

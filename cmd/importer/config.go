@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v3"
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/term"
 )
 
@@ -29,6 +30,7 @@ type config struct {
 
 	webhookAllowPrivate bool
 	adminToken          string
+	clientIPHeader      string
 
 	bucket          string // empty: uploads lie in the data directory
 	bucketEndpoint  string
@@ -66,7 +68,8 @@ func serveFlags(c *config) []cli.Flag {
 		&cli.StringFlag{Name: "addr", Usage: "address to listen on", Value: "127.0.0.1:8080", Sources: cli.EnvVars("IMPORTER_ADDR"), Destination: &c.addr},
 		&cli.StringFlag{Name: "metrics-addr", Usage: "private address for /metrics and /debug/pprof, which ask nobody who they are; empty: none", Value: "127.0.0.1:9091", Sources: cli.EnvVars("IMPORTER_METRICS_ADDR"), Destination: &c.metricsAddr},
 		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
-		&cli.StringFlag{Name: "admin-token", Usage: "what programs and browsers have to bring, 16 characters at least; empty: anybody on this machine may do anything, and nobody from elsewhere gets in", Sources: cli.EnvVars("IMPORTER_ADMIN_TOKEN"), Destination: &c.adminToken},
+		&cli.StringFlag{Name: "admin-token", Usage: "opens everything, as a bearer token and on the sign-in page; 16 characters at least. Empty, and no password set: anybody on this machine may do anything, and nobody from elsewhere gets in", Sources: cli.EnvVars("IMPORTER_ADMIN_TOKEN"), Destination: &c.adminToken},
+		&cli.StringFlag{Name: "client-ip-header", Usage: "header in which a proxy in front says who asks, such as X-Forwarded-For; empty: there is none. Clients can write it themselves where no proxy does", Sources: cli.EnvVars("IMPORTER_CLIENT_IP_HEADER"), Destination: &c.clientIPHeader},
 		&cli.BoolFlag{Name: "webhook-allow-private", Usage: "for development: send webhooks to private addresses, and over plain http", Sources: cli.EnvVars("IMPORTER_WEBHOOK_ALLOW_PRIVATE"), Destination: &c.webhookAllowPrivate},
 	), append(bucketFlags(c), databaseFlags(c)...)...)
 }
@@ -106,7 +109,12 @@ func (c *config) validateServe() error {
 		problems = append(problems, fmt.Errorf("max-upload-bytes is %d, want more than 0", c.maxUpload))
 	}
 	problems = append(problems, c.validateBucket())
-	problems = append(problems, checkAddr(c.addr, c.adminToken != ""))
+	if _, _, err := net.SplitHostPort(c.addr); err != nil {
+		problems = append(problems, fmt.Errorf("addr is %q, want HOST:PORT like 127.0.0.1:8080", c.addr))
+	}
+	if c.clientIPHeader != "" && !httpguts.ValidHeaderFieldName(c.clientIPHeader) {
+		problems = append(problems, fmt.Errorf("client-ip-header is %q, want the name of a header like X-Forwarded-For", c.clientIPHeader))
+	}
 	if c.adminToken != "" && len(c.adminToken) < minToken {
 		problems = append(problems, fmt.Errorf("the admin token has %d characters, want %d at least; make one with: openssl rand -hex 24", len(c.adminToken), minToken))
 	}
@@ -118,19 +126,6 @@ func (c *config) validateServe() error {
 
 // minToken is how many characters an admin token has at least.
 const minToken = 16
-
-// checkAddr refuses to be reachable from elsewhere without credentials: whoever
-// reached the port could change the catalogue.
-func checkAddr(addr string, guarded bool) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("addr is %q, want HOST:PORT like 127.0.0.1:8080", addr)
-	}
-	if ip := net.ParseIP(host); guarded || host == "localhost" || (ip != nil && ip.IsLoopback()) {
-		return nil
-	}
-	return fmt.Errorf("addr is %q, but without credentials the server listens on this machine only: set IMPORTER_ADMIN_TOKEN (openssl rand -hex 24) to let others in, or use 127.0.0.1", addr)
-}
 
 // logger writes lines for people on a terminal and JSON elsewhere.
 func (c *config) logger(stderr io.Writer) zerolog.Logger {

@@ -71,6 +71,7 @@ func checks() []check {
 		{"database", checkDatabase},
 		{"rights", checkRights},
 		{"migrations", checkMigrations},
+		{"access", checkAccess},
 		{"durability", checkDurability},
 		{"pooler", checkPooler},
 		{"connections", checkConnections},

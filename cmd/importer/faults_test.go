@@ -179,7 +179,7 @@ func TestFilesThatCannotBeImported(t *testing.T) {
 	})
 	t.Run("cut in the middle", func(t *testing.T) {
 		conn, _ := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
-		fmt.Fprintf(conn, "POST /api/imports?filename=cut.csv HTTP/1.1\r\nHost: importer\r\nContent-Length: 50000\r\n\r\nsku,name\nA-1,One\n")
+		fmt.Fprintf(conn, "POST /api/imports?filename=cut.csv HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\nsku,name\nA-1,One\n")
 		var id uuid.UUID
 		eventually(t, "the upload is listed", func() bool {
 			list, err := p.client.Imports(t.Context(), importer.ImportPage{States: []importer.State{importer.Uploading}, Limit: 10})
@@ -227,7 +227,7 @@ func rawPost(t *testing.T, p *process, header string) (net.Conn, *http.Response)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conn, "POST /api/imports?filename=x.csv HTTP/1.1\r\nHost: importer\r\n%s\r\n\r\n", header)
+	fmt.Fprintf(conn, "POST /api/imports?filename=x.csv HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", header)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,7 @@ func startProgress(b *testing.B) *progressing {
 	must(b, err)
 	p.system, err = actors.Start(actors.Options{Store: d, Events: d, Spool: files, OpenRows: csvfile.Open, OnCommit: d.OnCommit, Node: node, Log: zerolog.Nop()})
 	must(b, err)
-	p.server, err = httpd.New(httpd.Options{Imports: d, Products: d, Events: d, Status: d, Webhooks: d, Importer: p.system, WebhookSender: p.system, Hub: p.system, Spool: files, Node: node, MaxUpload: 1 << 30, Log: zerolog.Nop()})
+	p.server, err = httpd.New(httpd.Options{Imports: d, Products: d, Events: d, Status: d, Webhooks: d, Access: d, Importer: p.system, WebhookSender: p.system, Hub: p.system, Spool: files, Node: node, MaxUpload: 1 << 30, Log: zerolog.Nop()})
 	must(b, err)
 	p.http = httptest.NewServer(p.server.Handler())
 	claim, err := d.CreateImport(ctx, importer.NewImport{Filename: "a.csv", Size: 1 << 30}, node)

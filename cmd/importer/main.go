@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -70,16 +71,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitUsage
 }
 
-// said puts the sentence for people first, and its cause below.
+// said puts the sentence for people first, and the values at fault and its
+// cause below.
 func said(err error) string {
 	if f, ok := errors.AsType[failed](err); ok {
 		err = f.err
 	}
 	e, ok := err.(*importer.Error) //nolint:errorlint // one that is wrapped has more to say than its sentence
-	if !ok || e.Err == nil {
+	if !ok {
 		return err.Error()
 	}
-	return fmt.Sprintf("%s\n(%v)", e.Message, e.Err)
+	text := e.Message
+	for _, f := range e.Fields {
+		text += fmt.Sprintf("\n  %s %s", strings.TrimPrefix(f.Pointer, "/"), f.Detail)
+	}
+	if e.Err != nil {
+		text += fmt.Sprintf("\n(%v)", e.Err)
+	}
+	return text
 }
 
 func command(stdout, stderr io.Writer) *cli.Command {
@@ -101,6 +110,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			watchCommand(stdout, stderr),
 			sampleCommand(stdout, stderr),
 			listenCommand(stdout, stderr),
+			tokenCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
 			doctorCommand(stdout),
 			healthcheckCommand(),
@@ -118,8 +128,6 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowRootCommandHelp(c)
 		},
 	}
-	for _, sub := range root.Commands {
-		sub.OnUsageError = usage
-	}
+	_ = root.Walk(func(c *cli.Command) error { c.OnUsageError = usage; return nil })
 	return root
 }

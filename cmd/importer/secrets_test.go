@@ -87,12 +87,24 @@ func TestSecretsAreNotLogged(t *testing.T) {
 			ask("GET", "/api/products?q="+secret+"&sku="+secret, "")
 			ask("GET", "/api/products?cursor="+secret, "")
 			// Tokens where they do not belong, too.
-			ask("GET", "/api/imports", "", "Cookie", "session="+secret, "X-Request-Id", "with a space "+secret)
+			ask("GET", "/api/imports", "", "Cookie", "importer_session="+secret, "X-Request-Id", "with a space "+secret)
 			ask("GET", "/ws?ticket="+secret, "")
 			ask("GET", "/api/status?token="+secret, "")
-			ask("POST", "/api/session", fmt.Sprintf(`{"token":%q}`, secret))
-			ask("POST", "/api/session", fmt.Sprintf(`{"token":%q}`, "wrong-"+secret))
-			ask("POST", "/api/tokens", fmt.Sprintf(`{"name":%q,"scopes":["read"]}`, "a token"), "Cookie", "session="+secret)
+			ask("POST", "/api/session", fmt.Sprintf(`{"password":%q}`, secret))
+			ask("POST", "/api/session", fmt.Sprintf(`{"password":%q}`, "wrong-"+secret))
+			ask("PUT", "/api/password", fmt.Sprintf(`{"password":%q}`, "long-"+secret))
+			ask("PUT", "/api/password", fmt.Sprintf(`{"current":%q,"password":%q}`, secret, secret[:5]))
+			ask("POST", "/api/session", fmt.Sprintf(`{"password":%q}`, "long-"+secret))
+			ask("POST", "/api/tokens", `{"name":"a token","scope":"read"}`)
+			ask("POST", "/api/tokens", fmt.Sprintf(`{"name":%q,"scope":%q}`, secret, secret), "Cookie", "importer_session="+secret)
+			ask("POST", "/api/ws-tickets", "")
+			if len(given) != 4 { // two sessions, a token, a ticket
+				t.Errorf("the server has made %d secrets", len(given))
+			}
+			for _, s := range given {
+				ask("GET", "/api/imports", "", "Authorization", "Bearer "+s, "Cookie", "importer_session="+s)
+				ask("GET", "/ws?ticket="+s, "")
+			}
 			ask("POST", "/api/webhooks", fmt.Sprintf(`{"url":"https://user:%s@127.0.0.1:1/%s","events":["*"],"headers":{"Authorization":%q}}`, secret, secret, secret))
 			ask("POST", "/api/webhooks", fmt.Sprintf(`{"url":"https://127.0.0.1:1/?key=%s","events":["*"],"headers":{"X-Key":%q}}`, secret, secret))
 

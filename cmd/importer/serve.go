@@ -40,10 +40,7 @@ func serveCommand(stdout, stderr io.Writer) *cli.Command {
 			if err := c.validateServe(); err != nil {
 				return failed{exitUsage, err}
 			}
-			if err := serve(ctx, &c, stdout, c.logger(stderr)); err != nil {
-				return failed{exitFailed, err}
-			}
-			return nil
+			return failure(serve(ctx, &c, stdout, c.logger(stderr)))
 		},
 	}
 }
@@ -64,6 +61,9 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		return err
 	}
 	defer store.close(log)
+	if err := c.mayListen(ctx, store); err != nil {
+		return err
+	}
 
 	files, err := openUploads(c)
 	if err != nil {
@@ -102,11 +102,14 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		Products: store,
 		Webhooks: store,
 		Events:   store,
+		Access:   store,
 		Importer: system,
 		Hub:      system,
 
 		WebhookSender: system,
-		AdminToken:    c.adminToken,
+
+		AdminToken:     c.adminToken,
+		ClientIPHeader: c.clientIPHeader,
 
 		Spool:     files,
 		Node:      node,

@@ -58,8 +58,8 @@ func watchCommand(stdout, stderr io.Writer) *cli.Command {
 }
 
 func failure(err error) error {
-	if err == nil {
-		return nil
+	if _, known := errors.AsType[failed](err); known || err == nil {
+		return err
 	}
 	return failed{exitFailed, err}
 }

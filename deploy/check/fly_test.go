@@ -107,6 +107,7 @@ func flyComplaints(t *testing.T, c flyConfig) (all []string) {
 	want(len(c.Metrics) == 1 && c.Metrics[0].Path == "/metrics" && port("IMPORTER_METRICS_ADDR") == strconv.Itoa(c.Metrics[0].Port),
 		"the metrics are asked for elsewhere than at IMPORTER_METRICS_ADDR")
 	want(port("IMPORTER_METRICS_ADDR") != port("IMPORTER_ADDR"), "the metrics ask nobody who they are, and are on the public port")
+	want(c.Env["IMPORTER_CLIENT_IP_HEADER"] == "Fly-Client-IP", "limits would count for the proxy, that is for everybody at once")
 	want(c.Env["IMPORTER_PRIVATE_PG"] == "never", "a lost secret would start an empty database")
 	for variable := range c.Env {
 		want(!strings.Contains(variable, "TOKEN") && !strings.HasSuffix(variable, "DATABASE_URL"), variable+" is a secret: fly secrets set")
