@@ -221,6 +221,7 @@ func (x *sender) begin(c *cell, d importer.DueDelivery) {
 		}
 		began := time.Now()
 		a, err := x.pool.post(x.life, x.claim.WebhookTarget, d.EventID, d.Payload)
+		s.keep()
 		return answered{d, a, began, err}
 	}, func(err error) any { return answered{delivery: d, err: err} })
 }

@@ -63,6 +63,16 @@ func (s *slot) giveWay() {
 	}
 }
 
+// keep is for a request that was answered: it waits for the store from now on,
+// and gives no way.
+func (s *slot) keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
 // free gives it back; it may come before take, and again.
 func (s *slot) free() {
 	s.mu.Lock()
