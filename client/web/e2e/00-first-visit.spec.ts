@@ -10,6 +10,6 @@ test('a first visit says what to do', async ({ page }) => {
   await expect(page.getByText('What happens shows up here')).toBeVisible();
   await page.getByRole('button', { name: 'Choose a file', exact: true }).click();
   await expect.poll(asked).toBe(1);
-  await expect(page.getByRole('navigation').getByRole('link')).toHaveText(['Imports', 'Products', 'Webhooks', 'Status']);
+  await expect(page.getByRole('navigation').getByRole('link')).toHaveText(['Imports', 'Products', 'Webhooks', 'Settings', 'Status']);
   await accessible(page, 'empty');
 });

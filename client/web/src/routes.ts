@@ -1,11 +1,13 @@
 import Activity from '@lucide/svelte/icons/activity';
 import Boxes from '@lucide/svelte/icons/boxes';
 import FileUp from '@lucide/svelte/icons/file-up';
+import SettingsIcon from '@lucide/svelte/icons/settings';
 import WebhookIcon from '@lucide/svelte/icons/webhook';
 import type { Component } from 'svelte';
 import ImportPage from './pages/import/ImportPage.svelte';
 import ImportsPage from './pages/imports/ImportsPage.svelte';
 import ProductsPage from './pages/products/ProductsPage.svelte';
+import SettingsPage from './pages/settings/SettingsPage.svelte';
 import StatusPage from './pages/status/StatusPage.svelte';
 import WebhookPage from './pages/webhook/WebhookPage.svelte';
 import EventsPage from './pages/webhooks/EventsPage.svelte';
@@ -30,6 +32,7 @@ export const routes: Route[] = [
   { path: '/webhooks', title: 'Webhooks', page: WebhooksPage, nav: { icon: WebhookIcon, key: 'w' } },
   { path: '/webhooks/events', title: 'Event types', page: EventsPage, under: '/webhooks' },
   { path: '/webhooks/:id', title: 'Webhook', page: WebhookPage, under: '/webhooks' },
+  { path: '/settings', title: 'Settings', page: SettingsPage, nav: { icon: SettingsIcon, key: 's' } },
   { path: '/status', title: 'Status', page: StatusPage, nav: { icon: Activity, key: 'h' } },
 ];
 

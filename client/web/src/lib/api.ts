@@ -29,8 +29,15 @@ export type Page<T> = { items: T[]; next: string | null; total: number };
 
 export type Ask = { signal?: AbortSignal; body?: object; headers?: Record<string, string> };
 
+let refused = () => {};
+
+/** Calls f whenever the server asks for credentials that this page does not have. */
+export function whenRefused(f: () => void) {
+  refused = f;
+}
+
 /** One request to the API. It throws ApiError, or an AbortError when signal ends it. */
-export async function api<T>(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, { signal, body, headers }: Ask = {}): Promise<T> {
+export async function api<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, { signal, body, headers }: Ask = {}): Promise<T> {
   let response: Response;
   let text: string;
   try {
@@ -53,6 +60,7 @@ export async function api<T>(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: 
 export function problem(status: number, text: string): ApiError {
   try {
     const p = JSON.parse(text) as Problem;
+    if (status === 401 && p.code === 'unauthorized') refused();
     const message = p.detail || p.title;
     if (message) return new ApiError(message, status, p);
   } catch {

@@ -51,6 +51,7 @@ export class Connection {
   #attempt = 0;
   #afterBye: number | null = null; // the server's own wish for the next delay, in ms
   #stopReason = '';
+  #out = false; // hung up, until start
   // Each cancels its timer.
   #retry = () => {};
   #watch = () => {};
@@ -63,7 +64,14 @@ export class Connection {
   }
 
   start() {
+    this.#out = false;
     if (!this.#socket) this.#connect();
+  }
+
+  /** Hangs up and stays away until start: nobody is signed in. */
+  hangUp() {
+    this.sleep();
+    this.#out = true;
   }
 
   /** Hangs up and stays away until wake: the page is put away. */
@@ -78,6 +86,7 @@ export class Connection {
    * died in our sleep looks open, so it has PROBE_MS to prove itself.
    */
   wake() {
+    if (this.#out) return;
     if (this.#status.kind === 'live' && this.#socket) {
       this.#send({ type: 'ping', id: ++this.#lastId });
       this.#probe();

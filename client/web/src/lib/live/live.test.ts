@@ -308,3 +308,16 @@ test('put away, the page keeps no socket; brought back it resumes', () => {
   world.socket.hello();
   expect(world.socket.last).toMatchObject({ since: { epoch: 'e1', seq: 10 } });
 });
+
+test('it stays away after hanging up, whatever wakes the page, until start', () => {
+  const { world, connection } = subscribed();
+  connection.hangUp();
+  expect(world.socket.closed).toBe(true);
+  connection.wake();
+  world.pass(120_000);
+  expect(world.sockets).toHaveLength(1);
+  connection.start();
+  expect(world.sockets).toHaveLength(2);
+  world.socket.hello();
+  expect(world.socket.last).toMatchObject({ type: 'subscribe', topic: 't', since: { epoch: 'e1', seq: 10 } });
+});
