@@ -2,11 +2,13 @@ package actors_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"importer"
@@ -226,6 +228,41 @@ func TestNoMoreImportsRunThanThereArePlaces(t *testing.T) {
 	}
 	if got := most.Load(); got != 2 {
 		t.Errorf("%d imports wrote at once, want 2", got)
+	}
+}
+
+// With one place imports run in the order in which their files were whole,
+// and none of them is passed over.
+func TestImportsRunInTurn(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var order []uuid.UUID
+	release := make(chan struct{})
+	b := setup(t, func(b *bundle, o *actors.Options) {
+		o.MaxImports, o.Writers = 1, 1
+		b.store.beforeMerge = func(ctx context.Context, batch importer.Batch) error {
+			mu.Lock()
+			order = append(order, batch.ImportID)
+			mu.Unlock()
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return nil
+		}
+	})
+	var ids []uuid.UUID
+	for range 8 {
+		ids = append(ids, b.upload(importer.NewImport{}, "sku,name\na,b\n"))
+	}
+	close(release)
+	for _, id := range ids {
+		b.await(id, importer.Completed)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if d := cmp.Diff(ids, order); d != "" {
+		t.Errorf("they ran in another order (-uploaded +run):\n%s", d)
 	}
 }
 

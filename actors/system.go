@@ -32,7 +32,7 @@ type Options struct {
 	WebhookSlots     int                   // deliveries under way at once, until their results are saved; 0 means 128
 
 	Writers      int   // an import; 0 means 4, or GOMAXPROCS when that is less
-	MaxImports   int   // that run at once here; 0 means 4
+	MaxImports   int   // that run at once here; 0 means DefaultMaxImports
 	MaxFileBytes int64 // of a file, also after decompression; 0 means 2 GiB
 
 	// StrayAfter is the age from which a file is removed whose import is not in
@@ -55,6 +55,10 @@ type Options struct {
 	Log     zerolog.Logger
 	Now     func() time.Time // nil means time.Now
 }
+
+// DefaultMaxImports is how many imports run at once on a machine: one keeps a
+// small Postgres busy, and behind four large ones a small one is not stuck.
+const DefaultMaxImports = 4
 
 // System runs imports and fans out what happens. It implements
 // importer.Importer and importer.Hub; their methods send a message and return.
@@ -101,7 +105,7 @@ func Start(o Options) (*System, error) {
 		o.Writers = min(4, runtime.GOMAXPROCS(0))
 	}
 	if o.MaxImports <= 0 {
-		o.MaxImports = 4
+		o.MaxImports = DefaultMaxImports
 	}
 	if o.MaxFileBytes <= 0 {
 		o.MaxFileBytes = 2 << 30

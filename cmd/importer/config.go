@@ -14,6 +14,8 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/term"
+
+	"importer/actors"
 )
 
 // config is what serve and migrate are told. A flag wins over the environment,
@@ -26,6 +28,7 @@ type config struct {
 	privatePG   string // auto or never
 	pgBin       string
 	maxUpload   int64
+	maxImports  int
 	logLevel    string
 
 	webhookAllowPrivate bool
@@ -68,6 +71,7 @@ func serveFlags(c *config) []cli.Flag {
 		&cli.StringFlag{Name: "addr", Usage: "address to listen on", Value: "127.0.0.1:8080", Sources: cli.EnvVars("IMPORTER_ADDR"), Destination: &c.addr},
 		&cli.StringFlag{Name: "metrics-addr", Usage: "private address for /metrics and /debug/pprof, which ask nobody who they are; empty: none", Value: "127.0.0.1:9091", Sources: cli.EnvVars("IMPORTER_METRICS_ADDR"), Destination: &c.metricsAddr},
 		&cli.Int64Flag{Name: "max-upload-bytes", Usage: "largest file taken, also after decompression", Value: 2 << 30, Sources: cli.EnvVars("IMPORTER_MAX_UPLOAD_BYTES"), Destination: &c.maxUpload},
+		&cli.IntFlag{Name: "max-imports", Usage: "imports that run at once on this machine; others wait in turn", Value: actors.DefaultMaxImports, Sources: cli.EnvVars("IMPORTER_MAX_IMPORTS"), Destination: &c.maxImports},
 		&cli.StringFlag{Name: "admin-token", Usage: "opens everything, as a bearer token and on the sign-in page; 16 characters at least. Empty, and no password set: anybody on this machine may do anything, and nobody from elsewhere gets in", Sources: cli.EnvVars("IMPORTER_ADMIN_TOKEN"), Destination: &c.adminToken},
 		&cli.StringFlag{Name: "client-ip-header", Usage: "header in which a proxy in front says who asks, such as X-Forwarded-For; empty: there is none. Clients can write it themselves where no proxy does", Sources: cli.EnvVars("IMPORTER_CLIENT_IP_HEADER"), Destination: &c.clientIPHeader},
 		&cli.BoolFlag{Name: "webhook-allow-private", Usage: "for development: send webhooks to private addresses, and over plain http", Sources: cli.EnvVars("IMPORTER_WEBHOOK_ALLOW_PRIVATE"), Destination: &c.webhookAllowPrivate},
@@ -107,6 +111,9 @@ func (c *config) validateServe() error {
 	problems := []error{c.validate()}
 	if c.maxUpload <= 0 {
 		problems = append(problems, fmt.Errorf("max-upload-bytes is %d, want more than 0", c.maxUpload))
+	}
+	if c.maxImports < 1 {
+		problems = append(problems, fmt.Errorf("max-imports is %d, want 1 or more", c.maxImports))
 	}
 	problems = append(problems, c.validateBucket())
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {

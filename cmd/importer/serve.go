@@ -84,6 +84,7 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger)
 		OnCommit:     store.OnCommit,
 		Node:         node,
 		MaxFileBytes: c.maxUpload,
+		MaxImports:   c.maxImports,
 		StrayAfter:   c.strayAfter(),
 		Webhooks:     store,
 
