@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"importer"
 	"importer/httpd"
+	"importer/internal/golden"
 )
 
 const adminToken = "0123456789abcdef"
@@ -33,36 +31,13 @@ func (b *bench) token(scope importer.Scope) string {
 	return decode[importer.Token](b, r, 201).Token
 }
 
-const (
-	rightsBegin = "<!-- rights: go test ./httpd -run TestRights -update -->\n"
-	rightsEnd   = "<!-- end of rights -->\n"
-)
-
 // TestRights holds the table of docs/security.md against the router, both
 // ways, and then every route against the table, for callers of each kind.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	b := guarded(t)
 	table := rightsTable(b)
-	file := "../docs/security.md"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(text), rightsBegin)
-	written, after, ok2 := strings.Cut(rest, rightsEnd)
-	if !ok || !ok2 {
-		t.Fatalf("%s has no table of rights", file)
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(before+rightsBegin+table+rightsEnd+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		written = table
-	}
-	if d := cmp.Diff(written, table); d != "" {
-		t.Errorf("the rights have changed; if it was meant to, run go test ./httpd -run TestRights -update (-written +now):\n%s", d)
-	}
+	golden.Part(t, "../docs/security.md", "rights", table)
 
 	callers := []struct {
 		name, header string
@@ -76,7 +51,7 @@ func TestRights(t *testing.T) {
 		{"the admin token", "Bearer " + adminToken, importer.ScopeAdmin},
 	}
 	rows := 0
-	for row := range strings.Lines(written) {
+	for row := range strings.Lines(table) {
 		cells := strings.Split(row, "|")
 		if len(cells) < 5 || !strings.Contains(cells[1], "`") {
 			continue

@@ -2,18 +2,13 @@ package httpd_test
 
 import (
 	"encoding/json"
-	"flag"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"importer/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write testdata/openapi.json anew")
 
 // The document is kept, so that a change of the API is seen in review and
 // scripts/lint-openapi has something to read.
@@ -24,22 +19,7 @@ func TestOpenAPI(t *testing.T) {
 	if got := r.header.Get("Content-Type"); got != "application/openapi+json" {
 		t.Errorf("got content type %q", got)
 	}
-	golden := filepath.Join("testdata", "openapi.json")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, append(r.body, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(strings.TrimSpace(string(want)), strings.TrimSpace(string(r.body))); d != "" {
-		t.Errorf("the API has changed; if it was meant to, run go test ./httpd -run OpenAPI -update (-kept +now):\n%s", d)
-	}
+	golden.File(t, "testdata/openapi.json", string(r.body)+"\n")
 }
 
 // The page shows every operation and schema, and wants nothing from elsewhere.

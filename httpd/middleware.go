@@ -14,10 +14,6 @@ import (
 	"importer"
 )
 
-// Time to read an ordinary request's body and to write its answer. Uploads,
-// exports and the socket set deadlines of their own.
-const answerTime = time.Minute
-
 // middleware wraps all routes: who asks, what came of it, and what holds for
 // every answer.
 func (s *Server) middleware(sf *surface) http.Handler {
@@ -44,9 +40,9 @@ func (s *Server) middleware(sf *surface) http.Handler {
 		if r.ContentLength != 0 {
 			// Only then: a deadline that passes while a long answer is sent
 			// would end the request.
-			_ = control.SetReadDeadline(time.Now().Add(answerTime))
+			_ = control.SetReadDeadline(time.Now().Add(s.AnswerTime))
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+		_ = control.SetWriteDeadline(time.Now().Add(s.AnswerTime))
 		defer func() {
 			if v := recover(); v != nil {
 				recovered(answer, r, v)

@@ -29,7 +29,7 @@ func (s *Server) productsCSV(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cell := func(s string) string { return s }
-	answer := &patientWriter{w: w, control: http.NewResponseController(w)}
+	answer := &patientWriter{w: w, control: http.NewResponseController(w), each: s.AnswerTime}
 	buffer := bufio.NewWriterSize(answer, 64<<10) // the csv.Writer makes it its own
 	if spreadsheet {
 		cell = neutral

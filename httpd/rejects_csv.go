@@ -39,7 +39,7 @@ func (s *Server) rejectsCSV(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": rejectsName(imp.Filename)}))
-	answer := &patientWriter{w: w, control: http.NewResponseController(w)}
+	answer := &patientWriter{w: w, control: http.NewResponseController(w), each: s.AnswerTime}
 	out := bufio.NewWriterSize(answer, 64<<10)
 	delimiter := cmp.Or(head.Delimiter, ",")
 	fmt.Fprintf(out, "\uFEFFline%[1]sreason%[1]s%[2]s\r\n", delimiter, head.Raw)
@@ -83,11 +83,12 @@ func rejectsName(filename string) string {
 type patientWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	each    time.Duration
 	begun   bool
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
 	p.begun = true
-	_ = p.control.SetWriteDeadline(time.Now().Add(answerTime))
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.each))
 	return p.w.Write(b)
 }

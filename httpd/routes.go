@@ -15,7 +15,7 @@ func (s *Server) routes() (*surface, error) {
 	if err != nil {
 		return nil, err
 	}
-	sf := &surface{mux: mux, api: humago.New(mux, apiConfig(s.Version)), rights: map[string]right{}, limits: map[string]*limiter{}}
+	sf := &surface{mux: mux, api: humago.New(mux, apiConfig(s.Version)), rights: map[string]right{}, limits: map[string]*limiter{}, answerTime: s.AnswerTime}
 	sf.api.UseMiddleware(strictQuery)
 
 	// The numbers are the statuses an operation may answer with, besides 200

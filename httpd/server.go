@@ -8,6 +8,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,10 +53,22 @@ type Options struct {
 	Version string
 	Commit  string // what it was built from; may be empty
 
+	HeaderTime    time.Duration // for the header of a request to arrive; default 10 s
+	AnswerTime    time.Duration // for the body of an ordinary request to arrive, and for its answer, or a part of a long one, to be taken; default a minute
 	UploadIdle    time.Duration // how long an upload may send nothing; default a minute
 	StorePatience time.Duration // how long a whole upload waits for a database that is away; default 30 s
 	Socket        SocketOptions
 }
+
+// The limits of a connection that are not those of a route.
+const (
+	headerTime    = 10 * time.Second
+	answerTime    = time.Minute
+	idleTime      = 2 * time.Minute // between two requests
+	uploadIdle    = time.Minute
+	storePatience = 30 * time.Second
+	maxHeader     = 1<<20 + 32<<10 // bytes
+)
 
 // Server answers requests until Shutdown.
 type Server struct {
@@ -86,12 +99,10 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.UploadIdle <= 0 {
-		o.UploadIdle = time.Minute
-	}
-	if o.StorePatience <= 0 {
-		o.StorePatience = 30 * time.Second
-	}
+	o.HeaderTime = cmp.Or(o.HeaderTime, headerTime)
+	o.AnswerTime = cmp.Or(o.AnswerTime, answerTime)
+	o.UploadIdle = cmp.Or(o.UploadIdle, uploadIdle)
+	o.StorePatience = cmp.Or(o.StorePatience, storePatience)
 	if o.Observe == nil {
 		o.Observe = unobserved{}
 	}
@@ -105,11 +116,11 @@ func New(o Options) (*Server, error) {
 		Handler: s.middleware(routes),
 		// No ReadTimeout and WriteTimeout: uploads and exports take as long as
 		// they take. The middleware and they set deadlines of their own.
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: o.HeaderTime,
+		IdleTimeout:       idleTime,
 		// net/http answers what is larger with a line of text. A megabyte of a
 		// filter still gets the problem that says what is too long.
-		MaxHeaderBytes: 1<<20 + 32<<10,
+		MaxHeaderBytes: maxHeader,
 		ErrorLog:       log.New(o.Log.With().Str("from", "net/http").Logger(), "", 0),
 	}
 	return s, nil

@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -30,6 +31,8 @@ type surface struct {
 	api    huma.API
 	rights map[string]right    // by pattern
 	limits map[string]*limiter // by pattern: what costs much
+
+	answerTime time.Duration
 }
 
 // serve registers a handler that no document tells of.
@@ -50,7 +53,7 @@ func (sf *surface) of(r *http.Request) (need right, declared bool, limit *limite
 func handle[In, Out any](sf *surface, need right, route, id, summary string, f func(context.Context, *In) (*Out, error), statuses ...int) {
 	op := operation(need, route, id, summary, statuses)
 	op.MaxBodyBytes = maxBody + 1
-	op.BodyReadTimeout = answerTime
+	op.BodyReadTimeout = sf.answerTime
 	sf.rights[route] = need
 	huma.Register(sf.api, *op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := f(ctx, in)

@@ -19,6 +19,7 @@ import (
 	"importer"
 	"importer/client"
 	"importer/db/dbtest"
+	"importer/internal/golden"
 )
 
 // scrape is one answer of /metrics.
@@ -185,7 +186,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %v, want more than 0", name, got.value(name))
 		}
 	}
-	golden(t, "metrics.md", got.list())
+	golden.File(t, "../../docs/metrics.md", got.list())
 }
 
 // Names and help texts keep to the conventions, and nothing has a label that

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v3"
+
+	"importer/internal/golden"
 )
 
 // The list in docs/operations.md is what serve takes.
@@ -25,7 +27,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "| `--%s` | `%s` | %s | %s |\n", flag.Names()[0], strings.Join(d.GetEnvVars(), "`, `"), value, d.GetUsage())
 	}
-	goldenPart(t, "operations.md", "settings", out.String())
+	golden.Part(t, "../../docs/operations.md", "settings", out.String())
 }
 
 // Every field of the configuration is filled by a flag, and every flag fills
