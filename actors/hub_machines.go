@@ -16,6 +16,7 @@ import (
 // looks in any case, more often while it cannot hear.
 type machines struct {
 	hears    bool
+	tried    bool        // to listen: what came of it is known
 	hinted   atomic.Bool // a hint is in the mailbox
 	looking  bool
 	again    bool        // look again: there was a hint during a look
@@ -99,8 +100,8 @@ func (h *hub) listen(c *cell) {
 // onHeard looks at once: there was nobody to hear what came before.
 func (h *hub) onHeard(c *cell, m heard) {
 	heard := m.err == nil
-	changed := h.hears != heard
-	h.hears = heard
+	changed := h.hears != heard || !h.tried
+	h.hears, h.tried = heard, true
 	h.lookAgainIn(c, 0)
 	switch {
 	case heard:

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,9 +17,13 @@ const channel = "importer_events"
 // hangUp bounds how long a connection may take to say goodbye.
 const hangUp = time.Second
 
+// hearTime is how long a hint of our own may take to come back.
+const hearTime = 5 * time.Second
+
 // Listen calls hint whenever a machine, this one included, says that it
 // appended events. It has a connection of its own, for LISTEN belongs to a
-// session.
+// session. It calls up once a hint of its own has come back: through a
+// transaction pooler LISTEN succeeds, on a session that others are given next.
 func (d *DB) Listen(ctx context.Context, up, hint func()) error {
 	config, err := pgx.ParseConfig(d.direct)
 	if err != nil {
@@ -27,6 +32,14 @@ func (d *DB) Listen(ctx context.Context, up, hint func()) error {
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second // as the pool
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // as the pool
+	kind, err := pooling(ctx, config)
+	switch {
+	case err != nil:
+		return domain("connect to listen", err)
+	case kind == TransactionPooling:
+		return importer.Errorf(importer.Unavailable, "Through a transaction pooler nobody can listen. Set DIRECT_DATABASE_URL to the database itself, past the pooler.")
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -38,6 +51,17 @@ func (d *DB) Listen(ctx context.Context, up, hint func()) error {
 		_ = conn.Close(ctx)
 	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return domain("listen", err)
+	}
+	if err := d.Hint(ctx); err != nil {
+		return err
+	}
+	back, cancel := context.WithTimeout(ctx, hearTime)
+	defer cancel()
+	switch _, err := conn.WaitForNotification(back); {
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return importer.Errorf(importer.Unavailable, "A hint of its own did not come back. Check that DIRECT_DATABASE_URL leads to the same database as DATABASE_URL, past any transaction pooler.")
+	case err != nil:
 		return domain("listen", err)
 	}
 	up()

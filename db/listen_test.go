@@ -3,6 +3,7 @@ package db_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -47,6 +48,30 @@ func TestHintIsHeardOnOtherMachines(t *testing.T) {
 	}
 	if len(hints) != 0 {
 		t.Errorf("heard %d hints more than were given", len(hints))
+	}
+}
+
+// Through a transaction pooler LISTEN succeeds, and nothing is ever heard; on
+// another database it is not those hints that are.
+func TestListenWhereNothingCanBeHeard(t *testing.T) {
+	t.Parallel()
+	target := dbtest.URL(t)
+	for name, direct := range map[string]string{
+		"transaction pooler": dbtest.Pooler(t, target, "transaction"),
+		"another database":   dbtest.URL(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := db.Open(db.Options{URL: target, Direct: direct, Log: zerolog.Nop()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			err = d.Listen(t.Context(), func() { t.Error("it says that it hears") }, func() {})
+			if importer.ErrorCode(err) != importer.Unavailable || !strings.Contains(err.Error(), "DIRECT_DATABASE_URL") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
