@@ -164,7 +164,7 @@ func (r *importRun) handle(c *cell, msg any) error {
 		r.settle(c)
 	case escalated:
 		c.log.Error().Err(m.err).Str("child", m.name).Msg("pipeline failed")
-		r.fail(c, r.pipelineFailed(m.err))
+		r.fail(c, pipelineFailed(m.err))
 	case exited:
 		delete(r.children, m.child)
 		r.settle(c)
@@ -186,14 +186,14 @@ func (r *importRun) advance(c *cell) {
 	case !r.started:
 		r.do(c, stepStartScan)
 	case r.fault != nil:
-		r.fail(c, r.faulty(r.fault))
+		r.fail(c, faulty(r.fault))
 	case r.scan == nil || r.second && !r.drained: // a pass runs
 	case r.drained:
 		r.end(c, completed)
 	case r.scan.scan.Rows == 0:
-		r.fail(c, r.faulty(importer.Errorf(importer.NoDataRows, "The file has a header but no rows.")))
+		r.fail(c, faulty(importer.Errorf(importer.NoDataRows, "The file has a header but no rows.")))
 	case r.scan.scan.Rows == r.scan.scan.Rejected:
-		r.fail(c, r.faulty(importer.Errorf(importer.NoValidRows, "None of the rows in the file is valid.")))
+		r.fail(c, faulty(importer.Errorf(importer.NoValidRows, "None of the rows in the file is valid.")))
 	case !r.claim.DryRun:
 		r.do(c, stepStartWrite)
 	case r.scan.vague:
@@ -314,20 +314,29 @@ func (r *importRun) close(c *cell) {
 }
 
 // faulty explains a file that cannot be imported, however often it is tried.
-func (r *importRun) faulty(e *importer.Error) importer.ImportError {
-	saved := "Nothing was written."
-	if n := r.gauge.counts.Written(); n > 0 {
-		saved = fmt.Sprintf("%d rows were written before and stay.", n)
-	}
-	return importer.ImportError{Code: e.Code, Message: e.Message + " " + saved}
+func faulty(e *importer.Error) importer.ImportError {
+	return importer.ImportError{Code: e.Code, Message: e.Message}
 }
 
 // pipelineFailed explains what a retry may cure.
-func (r *importRun) pipelineFailed(err error) importer.ImportError {
+func pipelineFailed(err error) importer.ImportError {
 	why := importer.ImportError{Code: importer.PipelineFailed, Message: "The import stopped because of an internal error.", Retry: true}
 	if e, ok := errors.AsType[*importer.Error](err); ok && e.Code != importer.Internal {
 		why.Code, why.Message = e.Code, e.Message
 	}
-	why.Message += fmt.Sprintf(" %d rows are written and stay; a retry goes on from there.", r.gauge.counts.Written())
+	return why
+}
+
+// saved says what became of the rows, of which the ledger knows: machines that
+// had the import before may have written more than this one was told.
+func saved(why importer.ImportError, written int64) importer.ImportError {
+	switch {
+	case why.Retry:
+		why.Message += fmt.Sprintf(" %d rows are written and stay; a retry goes on from there.", written)
+	case written > 0:
+		why.Message += fmt.Sprintf(" %d rows were written before and stay.", written)
+	default:
+		why.Message += " Nothing was written."
+	}
 	return why
 }

@@ -68,7 +68,11 @@ func (r *importRun) do(c *cell, s step) {
 				m.imp, err = r.Store.Complete(ctx, id, epoch, scan)
 			}
 		case stepFail:
-			m.imp, err = r.Store.Fail(ctx, id, epoch, scan, why)
+			written := counts.Written()
+			if _, there, unknown := r.Store.Ledger(ctx, id); unknown == nil {
+				written = there.Written()
+			}
+			m.imp, err = r.Store.Fail(ctx, id, epoch, scan, saved(why, written))
 		case stepRelease:
 			if err = r.Store.Renew(ctx, id, epoch, progress, counts); isLost(err) {
 				return m, err
@@ -156,7 +160,7 @@ func (r *importRun) stepFailed(c *cell, s step, err error) {
 		c.log.Error().Err(fmt.Errorf("step %d: %w", s, err)).Msg("import failed")
 		r.steps = steps{}
 		r.outcome = undecided
-		r.fail(c, r.pipelineFailed(err))
+		r.fail(c, pipelineFailed(err))
 	}
 }
 
