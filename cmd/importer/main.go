@@ -112,6 +112,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			listenCommand(stdout, stderr),
 			tokenCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
+			restoredCommand(stdout, stderr),
 			doctorCommand(stdout),
 			healthcheckCommand(),
 			versionCommand(stdout),
