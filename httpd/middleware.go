@@ -32,10 +32,7 @@ func (s *Server) middleware(sf *surface) http.Handler {
 		r = r.WithContext(context.WithValue(log.WithContext(r.Context()), visitKey{}, v))
 		answer := &recorder{ResponseWriter: w}
 		answer.Header().Set("X-Request-Id", id)
-		if !isStatic(r) {
-			answer.Header().Set("X-Content-Type-Options", "nosniff")
-			answer.Header().Set("Cache-Control", "no-store")
-		}
+		setHeaders(answer.Header(), r, v.secure)
 		control := http.NewResponseController(w)
 		if r.ContentLength != 0 {
 			// Only then: a deadline that passes while a long answer is sent

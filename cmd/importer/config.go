@@ -139,12 +139,16 @@ func (c *config) logger(stderr io.Writer) zerolog.Logger {
 	level, terminal := zerolog.InfoLevel, isTerminal(stderr)
 	if terminal {
 		level = zerolog.WarnLevel
-		stderr = zerolog.ConsoleWriter{Out: stderr, TimeFormat: "15:04:05"}
+		stderr = console(stderr)
 	}
 	if c.logLevel != "" {
 		level, _ = zerolog.ParseLevel(c.logLevel) // validated before
 	}
 	return zerolog.New(stderr).Level(level).With().Timestamp().Logger()
+}
+
+func console(terminal io.Writer) io.Writer {
+	return zerolog.ConsoleWriter{Out: terminal, TimeFormat: "15:04:05"}
 }
 
 func isTerminal(w io.Writer) bool {
