@@ -9,14 +9,17 @@ import (
 )
 
 // mayListen refuses to be reachable from elsewhere without credentials: whoever
-// reached the port could change the catalogue.
+// reached the port could change the catalogue. store is nil where there is no
+// database yet, which has no password.
 func (c *config) mayListen(ctx context.Context, store importer.AccessStore) error {
 	if c.adminToken != "" || isLoopback(c.addr) {
 		return nil
 	}
-	password, err := store.Password(ctx)
-	if err != nil || password != "" {
-		return err
+	if store != nil {
+		password, err := store.Password(ctx)
+		if err != nil || password != "" {
+			return err
+		}
 	}
 	return failed{exitUsage, fmt.Errorf("addr is %q, but without credentials the server listens on this machine only: "+
 		"set IMPORTER_ADMIN_TOKEN (openssl rand -hex 24), or start with 127.0.0.1 and set a password on the Settings page first", c.addr)}
@@ -34,10 +37,12 @@ func checkAccess(ctx context.Context, p *patient) []finding {
 	switch {
 	case p.adminToken != "":
 		return []finding{ok("callers need the admin token, a session or an API token")}
-	case p.store == nil:
+	case p.store == nil && p.databaseExists():
 		return nil // the check of the database has said why
-	}
-	if missing, err := p.store.Unmigrated(ctx); err == nil && len(missing) == 0 {
+	case p.store != nil:
+		if missing, err := p.store.Unmigrated(ctx); err != nil || len(missing) > 0 {
+			break // before the first start nobody has set one
+		}
 		password, err := p.store.Password(ctx)
 		if err != nil {
 			return []finding{fail("look at the checks of the database", "whether a password is set cannot be found out: %s", reason(err))}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -77,8 +78,14 @@ func TestAdminToken(t *testing.T) {
 // database counts as much as a token of the settings.
 func TestWithoutCredentialsNobodyGetsInFromElsewhere(t *testing.T) {
 	t.Parallel()
-	env := []string{"DATABASE_URL=" + dbtest.URL(t)}
-	elsewhere := []string{"serve", "--data-dir", t.TempDir(), "--addr", "0.0.0.0:0", "--metrics-addr", ""}
+	env, dir := []string{"DATABASE_URL=" + dbtest.URL(t)}, t.TempDir()
+	elsewhere := []string{"serve", "--data-dir", dir, "--addr", "0.0.0.0:0", "--metrics-addr", ""}
+	if code, stdout, stderr := runProgram(t, nil, elsewhere...); code != exitUsage || stdout != "" || !strings.Contains(stderr, "set IMPORTER_ADMIN_TOKEN") {
+		t.Errorf("without a database: code %d, %s %s", code, stdout, stderr)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("the refused start left %v (%v)", left, err)
+	}
 	code, _, stderr := runProgram(t, env, elsewhere...)
 	if code != exitUsage || !strings.Contains(stderr, "set IMPORTER_ADMIN_TOKEN") || !strings.Contains(stderr, "password") || !strings.Contains(stderr, "127.0.0.1") {
 		t.Errorf("nothing is set up: code %d, %s", code, stderr)

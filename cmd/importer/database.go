@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -33,6 +34,14 @@ func openDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Log
 	return d, nil
 }
 
+func (c *config) privateRoot() string { return filepath.Join(c.dataDir, "postgres") }
+
+// databaseExists reports false where a private one would have to be made.
+func (c *config) databaseExists() bool {
+	_, err := os.Stat(c.privateRoot())
+	return c.databaseURL != "" || err == nil
+}
+
 // startDatabase does all of that but to migrate.
 func startDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Logger) (_ *database, err error) {
 	d := &database{}
@@ -45,7 +54,7 @@ func startDatabase(ctx context.Context, c *config, say io.Writer, log zerolog.Lo
 	if url == "" {
 		fmt.Fprintf(say, "Starting the private Postgres in %s\n", c.dataDir)
 		d.private, err = pgserver.Start(ctx, pgserver.Options{
-			Root:      filepath.Join(c.dataDir, "postgres"),
+			Root:      c.privateRoot(),
 			BinDir:    c.pgBin,
 			ToolsDirs: toolsDirs(),
 			Log:       log,

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,7 +24,7 @@ func checkDatabase(ctx context.Context, p *patient) []finding {
 		if p.privatePG == "never" {
 			return nil // settings has said so
 		}
-		found, err := pgserver.Find(pgserver.Options{Root: filepath.Join(p.dataDir, "postgres"), BinDir: p.pgBin, ToolsDirs: toolsDirs()})
+		found, err := pgserver.Find(pgserver.Options{Root: p.privateRoot(), BinDir: p.pgBin, ToolsDirs: toolsDirs()})
 		if err != nil {
 			return []finding{fail("mend that, or set DATABASE_URL", "the private Postgres cannot run: %v", err)}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/urfave/cli/v3"
 
@@ -21,7 +20,7 @@ func findPostgresCommand(stdout io.Writer) *cli.Command {
 		Hidden: true,
 		Flags:  databaseFlags(&c),
 		Action: func(context.Context, *cli.Command) error {
-			found, err := pgserver.Discover(pgserver.Options{Root: filepath.Join(c.dataDir, "postgres"), BinDir: c.pgBin, ToolsDirs: toolsDirs()}, 0)
+			found, err := pgserver.Discover(pgserver.Options{Root: c.privateRoot(), BinDir: c.pgBin, ToolsDirs: toolsDirs()}, 0)
 			if err != nil {
 				return failed{exitFailed, err}
 			}

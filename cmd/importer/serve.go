@@ -47,7 +47,12 @@ func serveCommand(stdout, stderr io.Writer) *cli.Command {
 
 // serve runs until ctx ends or something it cannot do without is lost.
 func serve(ctx context.Context, c *config, stdout io.Writer, log zerolog.Logger) error {
-	// First the port: whoever starts a second server should hear of that, not
+	if !c.databaseExists() {
+		if err := c.mayListen(ctx, nil); err != nil {
+			return err // before a private one is made
+		}
+	}
+	// Then the port: whoever starts a second server should hear of that, not
 	// of a locked data directory.
 	listener, err := listen(ctx, c.addr)
 	if err != nil {
