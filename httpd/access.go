@@ -141,6 +141,8 @@ func (a *access) identify(r *http.Request, from netip.Addr) (importer.Caller, er
 		// Else a page of any site could have its own name lead here, and do
 		// all that people on this machine may (DNS rebinding).
 		return importer.Caller{}, importer.Errorf(importer.Forbidden, "Without a password or admin token this server answers to localhost only, and was asked for %q. Set one, or open it as http://localhost.", shortened(r.Host))
+	case isForwarded(r):
+		return importer.Caller{}, importer.Errorf(importer.Forbidden, "Without a password or admin token this server is for people on this machine, and the request came through a proxy. Set one, or open it as http://localhost.")
 	}
 	return importer.Caller{Kind: importer.CallerAnybody, Scope: importer.ScopeAdmin}, nil
 }
@@ -216,6 +218,17 @@ func credentials(r *http.Request) (token string, ok bool) {
 	}
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// isForwarded reports whether a request says that it came through a proxy: a
+// tunnel to a laptop may call it localhost, and bring anybody.
+func isForwarded(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // isLocalName reports whether a Host header names this machine as seen from

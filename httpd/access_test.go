@@ -223,6 +223,9 @@ func TestWithoutCredentialsOnlyLocalNamesAreAnswered(t *testing.T) {
 	for _, host := range []string{"evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8080", "10.0.0.1", "[2001:db8::1]"} {
 		b.problem(ask(host), 403, importer.Forbidden)
 	}
+	for _, header := range []string{"X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"} { // a tunnel brings others
+		b.problem(b.do("GET", "/api/products", nil, header, "203.0.113.7"), 403, importer.Forbidden)
+	}
 	b.access.hash = "set"
 	eventually(t, "the password to be noticed", func() bool { return ask("localhost").status == 401 })
 }
