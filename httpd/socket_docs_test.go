@@ -191,7 +191,9 @@ func runJS(t *testing.T, code string) *exec.Cmd {
 		if err != nil {
 			t.Fatal(err)
 		}
-		code = fmt.Sprintf("globalThis.WebSocket = (await import('file://%s/ws/wrapper.mjs')).WebSocket;\n", ws) + code
+		// That of a browser does not end the program when nobody listens for errors.
+		code = fmt.Sprintf("const { WebSocket: Base } = await import('file://%s/ws/wrapper.mjs');\n"+
+			"globalThis.WebSocket = class extends Base { constructor(...a) { super(...a); this.on('error', () => {}); } };\n", ws) + code
 	}
 	source := filepath.Join(t.TempDir(), "client.mjs")
 	if err := os.WriteFile(source, []byte(code), 0o600); err != nil {
