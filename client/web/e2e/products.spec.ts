@@ -40,6 +40,9 @@ function asked(page: Page): string[] {
   return all;
 }
 
+/** The address of one product; `/api/products/*` would catch `/api/products/indexing` as well. */
+const one = /\/api\/products\/\d+$/;
+
 const refuse = (status: number, code: string, detail: string) => (r: Route) =>
   r.fulfill({ status, contentType: 'application/problem+json', body: JSON.stringify({ type: 'about:blank', title: 'No', status, code, detail }) });
 
@@ -263,7 +266,7 @@ test('what was typed is not lost without a question', async ({ page, request }) 
 
   await edit.click();
   await field(page, 'Name').fill('Saved');
-  await page.route('/api/products/*', refuse(503, 'unavailable', 'The database is away.'), { times: 1 });
+  await page.route(one, refuse(503, 'unavailable', 'The database is away.'), { times: 1 });
   await dialog.getByRole('button', { name: 'Save changes' }).click();
   await expect(dialog.getByRole('alert')).toHaveText('Nothing was saved. The database is away.');
   await dialog.getByRole('button', { name: 'Save changes' }).click();
@@ -309,7 +312,7 @@ test('the switch moves at once, and back when the server refuses', async ({ page
   await open(page, '/products?sku=FLIP-');
   const flip = active(page, 'FLIP-1');
   let held: Route | undefined;
-  await page.route('/api/products/*', (r) => void (held = r), { times: 1 });
+  await page.route(one, (r) => void (held = r), { times: 1 });
   await flip.click();
   await expect.poll(() => held).toBeTruthy();
   await expect(flip).toHaveAttribute('aria-checked', 'false'); // the server has said nothing yet
@@ -342,7 +345,7 @@ test('a product is deleted after a question', async ({ page, request }) => {
   await dialog.getByRole('button', { name: 'Keep product' }).click();
   await expect(rows(page)).toHaveCount(2);
   await page.getByRole('button', { name: 'Delete GONE-2' }).click();
-  await page.route('/api/products/*', refuse(503, 'unavailable', 'The database is away.'), { times: 1 });
+  await page.route(one, refuse(503, 'unavailable', 'The database is away.'), { times: 1 });
   await dialog.getByRole('button', { name: 'Delete product' }).click();
   await expect(dialog.getByRole('alert')).toHaveText('GONE-2 was not deleted. The database is away.');
   await dialog.getByRole('button', { name: 'Delete product' }).click();

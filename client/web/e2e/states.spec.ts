@@ -22,8 +22,11 @@ function halfway(changes: Partial<Import> = {}, progress: Partial<Import['progre
 
 /** Plays the server's side of the socket: one import, and updates when asked for. */
 async function script(page: Page, im: Import) {
+  const topic = `import:${im.id}`;
   let say = (_frame: object) => {};
+  let subscribed = false;
   await page.routeWebSocket('/ws', (ws) => {
+    subscribed = false;
     say = (frame) => ws.send(JSON.stringify(frame));
     say({ type: 'hello', v: 1, ping_ms: 20_000, pong_ms: 10_000 });
     ws.onMessage((text) => {
@@ -31,6 +34,7 @@ async function script(page: Page, im: Import) {
       if (frame.type !== 'subscribe') return;
       const snapshot = frame.topic === 'imports' ? { imports: [im] } : { import: im };
       say({ type: 'subscribed', id: frame.id, topic: frame.topic, epoch: 'e', seq: 1, recovered: false, reason: 'fresh', snapshot });
+      subscribed ||= frame.topic === topic;
     });
   });
   await page.route('/api/imports?*', (r) => r.fulfill({ json: { items: [im], next: null, total: 1 } }));
@@ -40,9 +44,11 @@ async function script(page: Page, im: Import) {
   );
   let rev = 0;
   return {
-    update(progress: Partial<Import['progress']>) {
+    /** An update before the page has subscribed would be lost. */
+    async update(progress: Partial<Import['progress']>) {
+      await expect.poll(() => subscribed).toBe(true);
       const data = { state: im.state, counts: im.counts, progress: { ...im.progress, ...progress } };
-      say({ type: 'update', topic: `import:${im.id}`, seq: 1, rev: ++rev, data });
+      say({ type: 'update', topic, seq: 1, rev: ++rev, data });
     },
   };
 }
@@ -71,7 +77,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
     test('axe finds nothing while an import runs', async ({ page }) => {
       const server = await script(page, halfway());
       await open(page);
-      for (let i = 0; i < 5; i++) server.update({ percent: 58 + i, rows_per_s: 40_000 + i * 2000, notice: i > 3 ? 'Waiting for the database' : '' });
+      for (let i = 0; i < 5; i++) await server.update({ percent: 58 + i, rows_per_s: 40_000 + i * 2000, notice: i > 3 ? 'Waiting for the database' : '' });
       await expect(page.getByText('Waiting for the database')).toBeVisible();
       await accessible(page, 'live card');
       await page.getByRole('link', { name: 'Details' }).click();
@@ -104,9 +110,9 @@ test('a late or repeated look never takes the bar back', async ({ page }) => {
   const server = await script(page, halfway());
   await open(page);
   const bar = card(page, halfway().filename).getByRole('progressbar');
-  server.update({ percent: 64, rows_done: 260_000 });
+  await server.update({ percent: 64, rows_done: 260_000 });
   await expect(bar).toHaveAttribute('aria-valuenow', '64');
-  server.update({ percent: 40, rows_done: 100_000, rows_per_s: 99_000 });
+  await server.update({ percent: 40, rows_done: 100_000, rows_per_s: 99_000 });
   await expect(page.getByText('99k rows/s')).toBeVisible();
   await expect(bar).toHaveAttribute('aria-valuenow', '64');
   await expect(page.getByText('260,000', { exact: false }).first()).toBeVisible();
@@ -117,10 +123,10 @@ test('a screen reader hears the stage and the quarters, not every update', async
   await open(page);
   const spoken = page.getByRole('status').filter({ hasText: 'Writing' });
   await expect(spoken).toHaveText(/: Writing, 50%$/);
-  server.update({ percent: 74 });
+  await server.update({ percent: 74 });
   await expect(page.getByRole('progressbar')).toHaveAttribute('aria-valuenow', '74');
   await expect(spoken).toHaveText(/: Writing, 50%$/);
-  server.update({ percent: 75 });
+  await server.update({ percent: 75 });
   await expect(spoken).toHaveText(/: Writing, 75%$/);
 });
 
